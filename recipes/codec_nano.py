@@ -1,0 +1,38 @@
+"""Train the codec that ships with dance2music, on endless grooves: no data set is needed.
+
+    python recipes/codec_nano.py --out runs/codec-nano            # about an hour on two free cores
+    python recipes/codec_nano.py --out runs/codec-nano            # stopped? the same line goes on from the last checkpoint
+    python recipes/codec_nano.py --out runs/codec-nano --device cuda --batch 32 --steps 20000
+    python recipes/codec_nano.py --out runs/codec-nano --install  # put the finished codec into the package
+"""
+import argparse, shutil
+from dataclasses import fields
+from pathlib import Path
+
+
+def arguments(argv=None):
+    from dance2music.codec import CodecTraining
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for f in fields(CodecTraining): p.add_argument('--' + f.name.replace('_', '-'), type=f.type, default=f.default, help=f'default {f.default}')
+    p.add_argument('--install', action='store_true', help='copy config.json and model.safetensors to dance2music/assets/codec-nano')
+    a = vars(p.parse_args(argv)); install = a.pop('install')
+    return CodecTraining(**a), install
+
+
+def install(folder, assets=None):
+    "Copy a finished codec into the package's assets, after it has proved that it loads"
+    from dance2music.codec import Codec
+    Codec.from_pretrained(str(folder))
+    to = Path(assets or Path(__file__).resolve().parents[1]/'dance2music'/'assets')/'codec-nano'
+    to.mkdir(parents=True, exist_ok=True)
+    for name in ('config.json', 'model.safetensors'): shutil.copy2(Path(folder)/name, to/name)
+    return to
+
+
+if __name__ == '__main__':
+    c, wanted = arguments()
+    from dance2music.codec import train_codec
+    print(c, flush=True)
+    out = train_codec(c, log=lambda line: print(line, flush=True))
+    print(f'finished: {out}')
+    if wanted: print(f'installed: {install(out)}')
