@@ -405,13 +405,13 @@ def _decode(self:Codec, codes, size): # (B, K, N) -> (B, S)
         out[:,a*hop:a*hop+y.shape[1]] = y
     return out
 
-# %% ../nbs/05_codec.ipynb #b83674b9
+# %% ../nbs/05_codec.ipynb #39a892e4
 @patch
 def encode_batch(
     self:Codec,
     wavs, # `(B, S)`, or a list of B clips of one length, each `(S,)` or `(C, S)`
     sr:int=None, # Their sample rate; None: the codec's own
-    chunk:float=20. # Seconds worked on at once
+    chunk:float=5. # Seconds worked on at once
 )->np.ndarray: # `(B, K, N)` int64
     "Codes of several clips at once"
     if not len(wavs): raise CodecError('wavs: an empty batch')
@@ -425,7 +425,7 @@ def encode_batch(
 def decode_batch(
     self:Codec,
     codes, # `(B, K, N)`, or a list of `(K, N)`; the first few codebooks are enough
-    chunk:float=20. # Seconds worked on at once
+    chunk:float=5. # Seconds worked on at once
 )->np.ndarray: # `(B, S)` float32
     "Sound of several clips at once"
     try: c = np.stack([self._valid(x) for x in codes])
@@ -434,7 +434,7 @@ def decode_batch(
     size = max(1, int(chunk*self.frame_rate))
     return np.concatenate([self._decode(c[g], size) for g in _groups(len(c), min(size, c.shape[-1]))])
 
-# %% ../nbs/05_codec.ipynb #08aa56fc
+# %% ../nbs/05_codec.ipynb #f07c5102
 @patch
 def _valid(self:Codec, codes):
     "`codes` as int64 `(K, N)`, every one of them an entry of its codebook"
@@ -451,7 +451,7 @@ def encode(
     self:Codec,
     wav:np.ndarray, # `(S,)` or `(C, S)` floats in -1..1; channels are averaged
     sr:int=None, # Sample rate in Hz; None: the codec's own
-    chunk:float=20. # Seconds worked on at once
+    chunk:float=5. # Seconds worked on at once
 )->np.ndarray: # `(K, N)` int64, N = S/hop rounded up
     "Sound to codes"
     return self.encode_batch([_mono(wav)], sr, chunk)[0]
@@ -460,7 +460,7 @@ def encode(
 def decode(
     self:Codec,
     codes:np.ndarray, # `(K, N)` whole numbers; the first few codebooks are enough
-    chunk:float=20. # Seconds worked on at once
+    chunk:float=5. # Seconds worked on at once
 )->np.ndarray: # `(S,)` float32, S = N*hop
     "Codes to sound"
     return self.decode_batch([self._valid(codes)], chunk)[0]

@@ -185,21 +185,21 @@ def video2frames(
     if end is not None and end<=start: raise MediaError(f'end ({end} s) must come after start ({start} s)')
     return _frames(_existing(path), fps, start, math.inf if end is None else end, max_side)
 
-# %% ../nbs/01_media.ipynb #3c936693
+# %% ../nbs/01_media.ipynb #8e0dcf77
 def _frames(path, fps, start, end, max_side):
     with _open(path) as c:
         v = _video(c); v.thread_type = 'AUTO'
         tail = lambda f: _lasts(v, -9 if f.time is None else f.time, float(f.duration*f.time_base) if f.duration else 0)
         size = old = img = None
         for frame in _sample(_timed(c, v, start), fps, start, end, tail):
-            size = size or _size(frame, v, max_side)
-            img,old = img.copy() if frame is old else _rgb(frame, size),frame
+            if size is None: size,turn = _size(frame, v, max_side),_matrix(frame) # once: asking ties a frame to itself, and it is freed late
+            img,old = img.copy() if frame is old else _rgb(frame, size, turn),frame
             yield img
     if old is None: seconds = probe(path).seconds; raise MediaError(f"{path}: nothing to show after {start} s, the video has {seconds:.2f} s")
 
-def _rgb(frame, size):
+def _rgb(frame, size, turn):
     img = frame.to_ndarray(format='rgb24', width=size[0], height=size[1])
-    return np.ascontiguousarray(_upright(img, _matrix(frame)))
+    return np.ascontiguousarray(_upright(img, turn))
 
 # %% ../nbs/01_media.ipynb #507bd217
 def _first(path):
