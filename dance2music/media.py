@@ -353,7 +353,7 @@ def _video_packets(container, video, stream, t0):
         p.pts,p.dts,p.stream = p.pts-shift,p.dts-shift,stream
         yield p
 
-# %% ../nbs/01_media.ipynb #34f1ec2a
+# %% ../nbs/01_media.ipynb #0fd44058
 def _mux(c, wav, sr, tmp, out, t0):
     "Write the pictures of container `c` and the new sound to `tmp`, interleaved by time"
     import av
@@ -361,7 +361,7 @@ def _mux(c, wav, sr, tmp, out, t0):
     with av.open(str(tmp), 'w', options=options) as o:
         o.metadata.update(c.metadata)
         v = _video(c); vs = _copy_stream(o, v, out)
-        a = _audio_stream(o, 'aac', 48000, wav.shape[1], 96000*wav.shape[1])
+        a = _audio_stream(o, 'aac', 48000, wav.shape[1], 160000*wav.shape[1]) # at 96 kbit/s this encoder overshoots peaks by 2 dB
         try: o.start_encoding()
         except (av.error.ArgumentError, av.error.PatchWelcomeError): raise MediaError(_cannot(v, out)) from None
         when = lambda p: float(p.dts*p.time_base)
