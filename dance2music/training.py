@@ -57,14 +57,14 @@ def ngram_nll(
     two = [-np.log((pairs[now, then] + a*one[then])/(seen[now,0] + a)).mean() for a in (1, 10, 100, 1000, 10000)]
     return float(-np.log(one[then]).mean()), float(min(two))
 
-# %% ../nbs/08_training.ipynb #b3a842b4
+# %% ../nbs/08_training.ipynb #139a4e4f
 @dataclass
 class TrainConfig:
     "What `train` needs to know; the defaults are the recipe of the shipped model"
     data:str='runs/pairs' # Folder with records
     out:str='runs/pose2music-nano' # Folder for checkpoints and the finished model
     size:str='nano' # One of `SIZES`
-    steps:int=2400 # Updates
+    steps:int=2800 # Updates
     batch:int=8 # Clips a batch
     lr:float=1e-3 # Peak of a cosine schedule
     warmup:int=100 # Steps of warm-up

@@ -1,6 +1,7 @@
 """Train the shipped `pose2music-nano`: synthetic pairs, then the model. Run again to go on where it stopped.
+The line below is the run that ships; on a GPU leave `--device cpu` out.
 
-    python recipes/pose2music_nano.py [--pairs 3000] [--steps 2400] [--device cpu|auto] [--install]
+    python recipes/pose2music_nano.py --bf16 True --device cpu [--pairs 3000] [--steps 2800] [--install]
 """
 import argparse, shutil
 from pathlib import Path
