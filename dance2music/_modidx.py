@@ -54,6 +54,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'dance2music.codec.wake': ('codec.html#wake', 'dance2music/codec.py')},
             'dance2music.dataset': { 'dance2music.dataset._make_shard': ('dataset.html#_make_shard', 'dance2music/dataset.py'),
                                      'dance2music.dataset._shard_rows': ('dataset.html#_shard_rows', 'dance2music/dataset.py'),
+                                     'dance2music.dataset._shards': ('dataset.html#_shards', 'dance2music/dataset.py'),
                                      'dance2music.dataset._shared_energy': ('dataset.html#_shared_energy', 'dance2music/dataset.py'),
                                      'dance2music.dataset.half_time': ('dataset.html#half_time', 'dance2music/dataset.py'),
                                      'dance2music.dataset.load_records': ('dataset.html#load_records', 'dance2music/dataset.py'),

@@ -10,7 +10,7 @@ __all__ = ['half_time', 'make_pair', 'pair2record', 'record2arrays', 'write_shar
 import json, os
 from pathlib import Path
 import numpy as np
-from .pose import Pose, mirror
+from .pose import Pose
 from .groove import STYLES, groove, choreograph, detector_noise, random_beats
 from .codec import Codec
 
@@ -119,23 +119,25 @@ def synthesize(
     return out
 
 # %% ../nbs/06_dataset.ipynb #e26efd57
+def _shards(out):
+    "Names of the shards in a folder, in order"
+    files = sorted(Path(out).glob('shard-*.parquet'))
+    if not files: raise FileNotFoundError(f'{out}: no shard-*.parquet here; make some with `synthesize`')
+    return [str(f) for f in files]
+
 def read_records(
     out # Folder with shards
 )->list: # Rows, in the order of the shards
     "All records of a folder, through PyArrow alone"
     import pyarrow.parquet as pq
-    files = sorted(Path(out).glob('shard-*.parquet'))
-    if not files: raise FileNotFoundError(f'{out}: no shard-*.parquet here; make some with `synthesize`')
-    return [r for f in files for r in pq.read_table(f).to_pylist()]
+    return [r for f in _shards(out) for r in pq.read_table(f).to_pylist()]
 
 def load_records(
     out # Folder with shards
 )->'datasets.Dataset': # One row a clip
     "Records as a Hugging Face `Dataset`, mapped into memory"
     from datasets import load_dataset
-    files = sorted(str(p) for p in Path(out).glob('shard-*.parquet'))
-    if not files: raise FileNotFoundError(f'{out}: no shard-*.parquet here; make some with `synthesize`')
-    return load_dataset('parquet', data_files=files, split='train', cache_dir=str(Path(out)/'.cache'))
+    return load_dataset('parquet', data_files=_shards(out), split='train', cache_dir=str(Path(out)/'.cache'))
 
 # %% ../nbs/06_dataset.ipynb #941c8f67
 def split(

@@ -13,7 +13,6 @@ from torch import nn
 from fastcore.basics import patch
 from transformers import PretrainedConfig, PreTrainedModel
 from .pose import Pose
-from .rhythm import Beats, beats2grid
 from .groove import STYLES
 
 # %% ../nbs/07_model.ipynb #dcf4af66

@@ -6,7 +6,7 @@
 __all__ = ['Records', 'Collate', 'ngram_nll', 'TrainConfig', 'trainer_args', 'train', 'code_table', 'valid_nll']
 
 # %% ../nbs/08_training.ipynb #7820a7d3
-import json, os, shutil
+import json
 from dataclasses import dataclass, asdict
 from pathlib import Path
 import numpy as np, torch
@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from .pose import Pose, mirror
 from .rhythm import beats2grid
 from .dataset import read_records, record2arrays, split
-from .model import PoseToMusic, new_model, pose2features, SIZES
+from .model import PoseToMusic, new_model, pose2features
 
 # %% ../nbs/08_training.ipynb #bef21162
 class Records(Dataset):

@@ -1,6 +1,6 @@
 """Train the codec that ships with dance2music, on endless grooves: no data set is needed.
 
-    python recipes/codec_nano.py --out runs/codec-nano            # about an hour on two free cores
+    python recipes/codec_nano.py --out runs/codec-nano            # about 25 minutes on two free cores
     python recipes/codec_nano.py --out runs/codec-nano            # stopped? the same line goes on from the last checkpoint
     python recipes/codec_nano.py --out runs/codec-nano --device cuda --batch 32 --steps 20000
     python recipes/codec_nano.py --out runs/codec-nano --install  # put the finished codec into the package
