@@ -3,8 +3,12 @@ from pathlib import Path
 import subprocess, sys, time
 import numpy as np, pytest
 from dance2music.pose import Pose
-from dance2music.rhythm import (Beats, RhythmError, Tempo, audio2beats, beat_align, beat_f, beats2grid, chance, kinematics,
-                                motion_beats, pose2beats, pose2tempo, tempo_error)
+from dance2music.rhythm import (RATE, TRACKER, Beats, RhythmError, Tempo, activations, audio2beats, bcs_bhs, beat_align, beat_f, beats2grid, chance,
+                                comb_scores, kinematics, legacy_onsets, legacy_summary, load_tracker, motion_beats, phase_lock, points2features,
+                                pose2activations, pose2beats, pose2tempo, tempo_error, tracker_net)
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT/'recipes'))
 
 SHARED = Path(__file__).resolve().parents[2]/'shared'/'data'/'dance'
 
@@ -82,7 +86,7 @@ def test_nothing_to_see_is_said():
     rng = np.random.default_rng(0); still = np.zeros((192,33,3))
     for x in (still, still+1e-4*rng.standard_normal(still.shape), still+.02*rng.standard_normal(still.shape)):
         assert pose2tempo(Pose(x, 24)).confidence<.35
-        for bpm in (None, 120): assert pose2beats(Pose(x, 24), bpm=bpm).confidence<.35
+        for bpm in (None, 120, 40, 300): assert pose2beats(Pose(x, 24), bpm=bpm).confidence<.2
     assert len(motion_beats(Pose(still, 24)))==0
     for bad in (Pose(still[:1], 24), Pose(still[:12], 24), Pose(still*np.nan, 24), still, None, still[0]):
         for f in (pose2tempo, pose2beats, motion_beats):
@@ -144,10 +148,131 @@ def test_light_import():
     code = "import sys, dance2music.rhythm; print([m for m in ('librosa','mediapipe','av','matplotlib','torch','mir_eval') if m in sys.modules])"
     assert subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout.strip()=='[]'
 
+# ---- the tracker
+
+def test_features_ignore_what_does_not_matter():
+    x = dancer(100).xyz[:,[0,11,12,13,14,15,16,23,24,25,26,27,28,31,32]]; f = points2features(x, 24)
+    assert f.shape==(15,9,192) and f.dtype==np.float32
+    np.testing.assert_allclose(points2features(x+np.float32([2,-3,1]), 24), f, atol=2e-3)
+    x = x.copy(); x[:,5] = np.nan; g = points2features(x, 24); assert (g[5]==0).all() and np.isfinite(g).all()
+    for fps in (10, 24, 25, 59.94, 240): assert abs(points2features(x, fps).shape[-1]-192/fps*RATE)<=2
+
+def test_causal_network_does_not_look_ahead():
+    import torch
+    f = torch.randn(1, 15, 9, 100); g = f.clone(); g[...,60:] += 1
+    net = tracker_net(dict(causal=True)).eval(); assert torch.allclose(activations(net, f)[...,:60], activations(net, g)[...,:60], atol=1e-5)
+    net = tracker_net().eval(); assert not torch.allclose(activations(net, f)[...,:60], activations(net, g)[...,:60], atol=1e-5)
+
+def test_combs_by_hand():
+    z, bpms, places = np.random.default_rng(0).standard_normal(100), np.array([77., 120, 149]), 12
+    s = comb_scores(z, bpms, places)
+    for i, b in enumerate(bpms):
+        for j in range(places):
+            t = 49.5 + (np.arange(-50, 51)-j/places)*60*RATE/b; t = t[(t>=0)&(t<=99)]
+            assert s[i,j]==pytest.approx(np.interp(t, np.arange(100), z).sum())
+
+def test_load_tracker(tmp_path):
+    net = load_tracker(); assert load_tracker('nano') is net and not net.training
+    with pytest.raises(RhythmError, match='config.json'): load_tracker(tmp_path)
+    src = ROOT/'dance2music'/'assets'/'tracker-nano'; assert sum(f.stat().st_size for f in src.iterdir())<1e6
+    def folder(name, config, weights):
+        d = tmp_path/name; d.mkdir(); (d/'config.json').write_text(config); (d/'model.safetensors').write_bytes(weights); return d
+    config, weights = (src/'config.json').read_text(), (src/'model.safetensors').read_bytes()
+    for bad in (folder('a', '{', weights), folder('b', config, weights[:1000]), folder('c', '{"width": 32}', weights)):
+        with pytest.raises(RhythmError) as e: load_tracker(bad)
+        assert '\n' not in str(e.value)
+    p = dancer(100); assert (pose2beats(p, tracker=folder('d', config, weights)).times==pose2beats(p).times).all()
+
+def test_pieces_join():
+    a = pose2activations(dancer(100, 35)); assert a.shape==(3,840) and np.isfinite(a).all()
+
+@pytest.mark.parametrize('bpm', [45, 75, 88, 150, 176, 300])
+def test_a_told_tempo_is_kept(bpm):
+    p = dancer(88, 8); b = pose2beats(p, bpm=bpm)
+    assert b.bpm==bpm and 0<=b.times[0]<60/bpm and p.seconds-60/bpm<=b.times[-1]<p.seconds
+    np.testing.assert_allclose(np.diff(b.times), 60/bpm, atol=1e-9)
+
+def test_octaves_share_their_beats():
+    p = dancer(88, 10); one, two, half = (pose2beats(p, bpm=b).times for b in (88, 176, 44))
+    assert np.abs(one[:,None]-two).min(1).max()<1e-6 and np.abs(half[:,None]-one).min(1).max()<1e-6
+
+def test_a_group_has_one_grid():
+    three = [dancer(100, seed=1), dancer(100, seed=2), dancer(133, first=.4, seed=3)]
+    b = pose2beats(three); assert abs(b.bpm/100-1)<.02
+    blind = Pose(three[0].xyz*np.nan, 24); assert (pose2beats([three[0], blind]).times==pose2beats(three[0]).times).all()
+    assert (pose2beats([three[0]]).times==pose2beats(three[0]).times).all()
+    still = Pose(np.zeros((192,33,3)), 24); assert abs(pose2beats([still, three[0], still]).bpm/100-1)<.02
+    for bad in ([], [three[0], None], [three[0], dancer(100, 4)], [blind, blind]):
+        with pytest.raises(RhythmError): pose2beats(bad)
+
+def test_flat_input_is_refused():
+    for x in (np.zeros((100,33,2)), np.zeros((100,17,3)), np.zeros((100,99))):
+        with pytest.raises(ValueError): pose2beats(Pose(x, 24))
+        with pytest.raises(RhythmError, match='Pose'): pose2beats(x)
+
+def test_slow_drift_is_followed():
+    fps, T = 24, 24*45; t = np.arange(T)/fps; beat = (104*t + .5*t**2/45*3)/60; rng = np.random.default_rng(0)
+    at = rng.uniform(-.9, .9, (33,2)); b, up = beat[:,None], np.clip((.9-at[:,1])/.9, 0, 1)
+    x = at[:,0]+.06*up*np.cos(np.pi*b); y = at[:,1]+.03*up*np.cos(2*np.pi*b)-.08*(at[:,1]>.4)*np.sin(np.pi*b)**2
+    e = pose2beats(Pose(np.stack([x, y, 0*x], -1)+rng.normal(0, .005, (T,33,3)), fps)); true = np.interp(np.arange(beat[-1]), beat, t)
+    inside = true[(true>3)&(true<42)]; assert np.abs(np.abs(inside[:,None]-e.times).min(1)).max()<.15
+    assert np.diff(e.times).min()>.4 and np.abs(np.diff(e.times, 2)).max()<.03
+
+def test_waltz_has_three_beats():
+    from dance2music.groove import choreograph
+    three = [pose2beats(choreograph(Beats.steady(b, 10, meter=3), 'waltz', seed=b, seconds=10, timing='on')) for b in range(84, 120, 6)]
+    four = [pose2beats(choreograph(Beats.steady(b, 10), 'house', seed=b, seconds=10, timing='on')) for b in range(84, 120, 6)]
+    assert sum(b.meter==3 for b in three)>=4 and sum(b.meter==4 for b in four)>=5
+
+def test_recipe_resumes_and_installs(tmp_path):
+    import tracker_nano as recipe
+    c = recipe.TrackerTraining(out=str(tmp_path/'run'), steps=2, batch=2, pool=6, fresh=1, seconds=11.)
+    recipe.train(c, log=lambda _: None); said = []; c.steps = 3; recipe.train(c, log=said.append)
+    assert any('step 2' in s for s in said) and not [f for f in (tmp_path/'run').iterdir() if f.suffix in ('.pt', '.pkl')]
+    to = recipe.install(tmp_path/'run', assets=tmp_path); assert {f.name for f in to.iterdir()}>={'config.json', 'model.safetensors'}
+    assert load_tracker(to).config==TRACKER
+
+# ---- sound and the scores of the papers
+
+def test_other_audio_methods(monkeypatch):
+    import types
+    from dance2music import rhythm
+    wav = click(Beats.steady(90, 6, .2), 6)
+    with pytest.raises(RhythmError, match='method'): audio2beats(wav, 24000, method='ear')
+    monkeypatch.setattr(rhythm, 'find_spec', lambda name: None)
+    for m in ('beat_this', 'madmom'):
+        with pytest.raises(RhythmError, match='pip install'): audio2beats(wav, 24000, method=m)
+    monkeypatch.setattr(rhythm, 'find_spec', lambda name: True)
+    fake = types.SimpleNamespace(Audio2Beats=lambda device: lambda w, sr: (np.arange(9)*.5+.1, np.array([.6, 2.1, 3.6])))
+    monkeypatch.setitem(sys.modules, 'beat_this', types.ModuleType('beat_this')); monkeypatch.setitem(sys.modules, 'beat_this.inference', fake)
+    b = audio2beats(wav, 24000, method='beat_this'); assert b.bpm==pytest.approx(120) and (b.meter, b.downbeat)==(3, 1) and b.confidence>.9
+
+def test_legacy_scores_by_hand():
+    true, made = [.5, 1.5, 1.7, 4.2], [0., 2.9, 4.9]              # seconds 0 1 4 of 6; 0 2 4
+    assert bcs_bhs(true, made, 5.5)==pytest.approx((100, 200/3)) and bcs_bhs(true, made, 5.5, loris=True)==pytest.approx((200/3, 200/3))
+    assert bcs_bhs(true, np.arange(6)+.1, 5.5)==pytest.approx((200, 100))  # always on: coverage of 200 %
+    assert bcs_bhs(true, [], 5.5)==(0, 0)==bcs_bhs(true, [], 5.5, loris=True)
+    with pytest.raises(RhythmError): bcs_bhs([], made, 5)
+    s = legacy_summary([(120, 60), (80, 80), (100, 100)]); assert s==pytest.approx((100, 20, 80, 20, 2*100*80/180))
+
+def test_legacy_onsets():
+    truth = Beats.steady(80, 5, .3); w = click(truth, 5)
+    for loris in (False, True):
+        on = legacy_onsets(w, 24000, loris); assert bcs_bhs(truth, on, 5).bhs>=80 and (np.diff(on)>0).all()
+
+def test_phase_lock():
+    rng = np.random.default_rng(0); refs = [Beats.steady(b, 8, start=rng.uniform(0, .5), meter=3) for b in np.linspace(80, 120, 40)]
+    assert phase_lock(refs, refs)[:2]==pytest.approx((1, 1))
+    shift = [Beats(b.times-.1*60/b.bpm, b.bpm, meter=3) for b in refs]
+    lock = phase_lock(refs, shift); assert lock.beat==pytest.approx(1) and lock.lag==pytest.approx(.1) and lock.bar==pytest.approx(1)
+    assert np.mean([phase_lock(refs, [Beats.steady(b.bpm, 8, start=rng.uniform(0, .5), meter=3) for b in refs]).beat for _ in range(30)])==pytest.approx(lock.chance, rel=.3)
+    for bad in (([], []), (refs, refs[:1]), ([1.], [2.])):
+        with pytest.raises(RhythmError): phase_lock(*bad)
+
 @pytest.mark.skipif(not SHARED.is_dir(), reason='../shared/data/dance is missing')
 def test_street_dance_is_above_chance():
     hits = []
     for f in sorted(SHARED.glob('street_*.npz')):
         z = np.load(f); x = z['xyz'].astype(np.float32); d = np.diff(z['beats']); bpm = 60/np.median(d[d<1.5*np.median(d)])
-        hits += [tempo_error(bpm, pose2tempo(Pose(x[i:i+192], 24)).bpm).acc1 for i in range(0, len(x)-191, 192)]
-    assert np.mean(hits)>.5   # 0.12 by chance
+        hits += [[tempo_error(bpm, f(Pose(x[i:i+192], 24)).bpm).acc1 for f in (pose2tempo, pose2beats)] for i in range(0, len(x)-191, 192)]
+    assert (np.mean(hits, 0)>[.5, .6]).all()   # 0.12 by chance
