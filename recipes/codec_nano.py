@@ -25,7 +25,7 @@ def install(folder, assets=None):
     Codec.from_pretrained(str(folder))
     to = Path(assets or Path(__file__).resolve().parents[1]/'dance2music'/'assets')/'codec-nano'
     to.mkdir(parents=True, exist_ok=True)
-    for name in ('config.json', 'model.safetensors'): shutil.copy2(Path(folder)/name, to/name)
+    for name in ('config.json', 'model.safetensors'): shutil.copyfile(Path(folder)/name, to/name)
     return to
 
 
