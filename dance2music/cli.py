@@ -54,7 +54,10 @@ def generate_command(
     temperature:Annotated[float, typer.Option(help='Below 1 safer, above 1 wilder.')]=1.,
     guidance:Annotated[float, typer.Option(help='How strictly to follow the dance.')]=1.5,
     candidates:Annotated[int, typer.Option(help='Make so many, keep the one whose notes fit the beat best.')]=3,
+    energy:Annotated[str, typer.Option(help="How much goes on, 0 to 1, or 'auto': as the dancer moves.")]='auto',
+    dancers:Annotated[int, typer.Option(help='How many people to look for; the beat is that of the group.')]=1,
     wav:Annotated[Path|None, typer.Option(help='Keep the sound in this .wav file, too.')]=None,
+    report:Annotated[Path|None, typer.Option(help='Write a sync report, .html or .png: motion, beat grid, onsets.')]=None,
     model:Annotated[str, typer.Option(help="'nano', or a folder with a model.")]='nano',
     device:Annotated[str, typer.Option(help='Where to compute: cpu, cuda, mps.')]='cpu',
     as_json:Annotated[bool, typer.Option('--json', help='Print the report as one JSON object.')]=False,
@@ -64,7 +67,7 @@ def generate_command(
     t0 = time.time()
     with _plain_errors(), Progress(not quiet) as progress:
         from dance2music.generate import video2music
-        r = video2music(video, out, bpm, style, seed, wav, model, device, progress, temperature=temperature, guidance=guidance, n_candidates=candidates)
+        r = video2music(video, out, bpm, style, seed, wav, model, device, progress, dancers, report, temperature=temperature, guidance=guidance, n_candidates=candidates, energy=energy)
     for w in r['warnings']: _say(f'warning: {w}')
     if as_json: print(json.dumps(r))
     elif not quiet: print(_summary(r, time.time()-t0)+f'\nopen   {out}')
@@ -109,6 +112,87 @@ def pose_command(
         pose.save(out)
     for reason in q.reasons: _say(f'warning: {reason}')
     print(f'{len(pose)} frames, {pose.seconds:.2f} s at {pose.fps:g} a second; a dancer is seen in {q.seen:.0%}\nsaved {out}')
+
+@app.command('build')
+def build_command(
+    links:Annotated[Path, typer.Argument(help='A table of url,start,end: addresses, files or folders.')],
+    out:Annotated[Path, typer.Option('-o', '--out', help='The folder of the set; the same again to go on.')],
+    seconds:Annotated[float, typer.Option(help='Length of a clip.')]=5,
+    fps:Annotated[float, typer.Option(help='Pose frames a second.')]=24,
+    stems:Annotated[str, typer.Option(help="What the music codes hold: stems joined by +, or 'none' for the sound as it is.")]='drums+bass',
+    method:Annotated[str, typer.Option(help='How stems are taken apart: hpss, spleeter or demucs.')]='hpss',
+    codec:Annotated[str, typer.Option(help="'nano', or the name or folder of a codec.")]='nano',
+    workers:Annotated[int, typer.Option(help='Processes; 0: one for each core.')]=0,
+    backend:Annotated[str, typer.Option(help='local, dask or ray.')]='local',
+    address:Annotated[str, typer.Option(help='Of a running Dask scheduler or Ray cluster.')]='',
+    dancers:Annotated[int, typer.Option(help='How many people to look for.')]=1,
+    model:Annotated[str, typer.Option(help='Pose model: full, heavy, or lite, which is faster and rougher.')]='full',
+    keep_video:Annotated[bool, typer.Option('--keep-video', help='Keep what was fetched.')]=False,
+    retry:Annotated[bool, typer.Option('--retry', help='Try again what failed before.')]=False,
+    as_json:Annotated[bool, typer.Option('--json', help='Print the report as one JSON object.')]=False,
+    quiet:Annotated[bool, typer.Option('--quiet', help='Print warnings and errors only.')]=False,
+):
+    "Make a training set from a list of videos."
+    t0 = time.time()
+    with _plain_errors():
+        from dance2music.dataset import build_dataset
+        try: build_dataset(links, out, seconds, fps, stems, codec, workers or None, backend, dancers, method, model, keep_video=keep_video,
+                           retry=retry, address=address or None, progress=not quiet)
+        except KeyboardInterrupt: _say(f'stopped; what is finished is safe in {out}; run the same line again to go on'); raise typer.Exit(130) from None
+        r = json.loads((out/'manifest.json').read_text(encoding='utf-8'))
+    if as_json: print(json.dumps(r))
+    elif not quiet: print(f"{r['records']} records from {r['sources']} videos, {r['hours']*60:.1f} min; {r['rejected']} rejected, {r['failed']} failed; took {time.time()-t0:.0f} s")
+    for k in ('rejected', 'failed'):
+        if r[k] and not (quiet or as_json): print(f"why    {out/f'{k}.csv'}")
+
+@app.command('train')
+def train_command(
+    config:Annotated[Path, typer.Argument(help='A .toml, .json or .yaml file with fields of TrainConfig, chapter 08.')],
+    out:Annotated[Path|None, typer.Option('-o', '--out', help='Instead of the folder in the file.')]=None,
+    device:Annotated[str|None, typer.Option(help="Instead of the device in the file: 'cpu' or 'auto'.")]=None,
+):
+    "Train a model on records; run it again to go on."
+    with _plain_errors():
+        from dance2music.training import read_config, train
+        c = read_config(config, **{k: str(v) for k, v in dict(out=out, device=device).items() if v is not None})
+        try: print(f'saved {train(c)}')
+        except KeyboardInterrupt: _say(f'stopped; the checkpoints in {c.out} are safe; run the same line again to go on'); raise typer.Exit(130) from None
+
+@app.command('live')
+def live_command(
+    video:Annotated[Path|None, typer.Argument(help='A video, played at the pace of life; without one the camera is used.')]=None,
+    camera:Annotated[int, typer.Option(help='Number of the camera.')]=0,
+    out:Annotated[Path|None, typer.Option('-o', '--out', help='Write the music to this .wav file instead of playing it.')]=None,
+    dancers:Annotated[int, typer.Option(help='How many people there may be.')]=1,
+    style:Annotated[str, typer.Option(help="A style, or 'auto'.")]='auto',
+    seed:Annotated[int, typer.Option(help='Another number, another piece.')]=0,
+    seconds:Annotated[float|None, typer.Option(help='Stop after so long.')]=None,
+    pace:Annotated[float, typer.Option(help='Of a video: 1 as in life, 0 as fast as possible.')]=1.,
+    model:Annotated[str, typer.Option(help='Pose model: full, heavy, or lite, which is faster and rougher.')]='full',
+):
+    "Make music while somebody dances in front of a camera."
+    with _plain_errors():
+        from dance2music.live import live
+        try: r = live(camera if video is None else video, out, dancers, style, seed, pace, seconds, model, sound=out is None)
+        except KeyboardInterrupt: raise typer.Exit(130) from None
+    if r['sound'] == 'none': _say('warning: no loudspeaker was found, so nothing was heard; -o music.wav keeps the sound')
+    print(f"{r['seconds']:.1f} s, {'locked' if r['locked'] else 'never locked'}" + (f" at {r['bpm']:.1f} BPM" if r['bpm'] else '') + f"; {r['late']} blocks late, {r['dropped']} frames dropped")
+
+@app.command('app')
+def app_command(
+    host:Annotated[str, typer.Option(help='Where to listen; 0.0.0.0 lets others in your network in.')]='127.0.0.1',
+    port:Annotated[int, typer.Option(help='Port of the page.')]=7860,
+    share:Annotated[bool, typer.Option('--share', help="A public address through Gradio's servers, for 72 hours.")]=False,
+    model:Annotated[str, typer.Option(help="'nano', or a folder with a model.")]='nano',
+):
+    "Serve a web page: upload a dance, get music."
+    with _plain_errors():
+        from dance2music.live import app as serve
+        serve(host, port, share, model, block=False)
+        print(f'open   http://{host}:{port}   (Ctrl-C stops it)', flush=True)
+        try:
+            while True: time.sleep(3600)
+        except KeyboardInterrupt: raise typer.Exit(0) from None
 
 def _try(what, mend, f):
     "One line of `doctor`: `(ok, name, detail or remedy)`"

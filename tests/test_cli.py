@@ -66,9 +66,17 @@ def test_progress(monkeypatch):
         assert stream.getvalue().count('pose  50%')==shows
 
 def test_weak_beat_is_a_warning(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(generate, 'frames2pose', lambda frames, fps: generate.Pose(np.repeat(bouncer().xyz[:1], sum(1 for _ in frames), 0), fps))
+    monkeypatch.setattr(generate, 'frames2pose', lambda frames, fps, dancers=1: generate.Pose(np.repeat(bouncer().xyz[:1], sum(1 for _ in frames), 0), fps))
     code, out, err = run('generate', draw(tmp_path/'dance.mp4'), '-o', tmp_path/'out.mp4', '--model', folder)
     assert code==0 and 'dance2music: warning: no clear beat' in err
+
+
+def test_group_and_report(folder, tmp_path, monkeypatch):
+    fake_dancer(monkeypatch); video = draw(tmp_path/'dance.mp4')
+    code, out, err = run('generate', video, '-o', tmp_path/'out.mp4', '--model', folder, '--dancers', '2', '--energy', '.7', '--report', tmp_path/'sync.html', '--json')
+    r = json.loads(out)
+    assert code==0 and r['dancers']==2 and r['energy']==.7 and r['sync_report']==str(tmp_path/'sync.html') and (tmp_path/'sync.html').stat().st_size > 1000
+    assert run('generate', video, '-o', tmp_path/'out.mp4', '--model', folder, '--energy', '2')[0]==2
 
 
 # ---- refusing
@@ -95,7 +103,7 @@ def test_refusals(make, args, why, folder, tmp_path, monkeypatch):
     assert names(tmp_path)==before
 
 def test_rarely_seen(folder, tmp_path, monkeypatch):
-    def rare(frames, fps): p = bouncer(seconds=sum(1 for _ in frames)/fps); p.xyz[5:] = np.nan; return p
+    def rare(frames, fps, dancers=1): p = bouncer(seconds=sum(1 for _ in frames)/fps); p.xyz[5:] = np.nan; return p
     monkeypatch.setattr(generate, 'frames2pose', rare)
     code, out, err = run('generate', draw(tmp_path/'dance.mp4'), '-o', tmp_path/'out.mp4', '--model', folder)
     assert code==2 and 'seen in only 10% of the frames' in err and names(tmp_path)==['dance.mp4']
@@ -117,7 +125,7 @@ import dance2music.generate as g, dance2music.media as m
 from test_generate import DanceToMusic, Codec, tiny, bouncer
 from dance2music.cli import main
 t, c = tiny(); DanceToMusic.from_pretrained = classmethod(lambda *a, **k: DanceToMusic(t, Codec(c)))
-g.frames2pose = lambda frames, fps: bouncer()
+g.frames2pose = lambda frames, fps, dancers: bouncer()
 packets = m._audio_packets
 def slowly(*a):
     for p in packets(*a): yield p; print('ready', flush=True); time.sleep(60)

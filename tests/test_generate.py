@@ -9,7 +9,7 @@ from dance2music.generate import *
 from dance2music.generate import MediaError, Pose, PoseError, _write
 from dance2music.groove import STYLES
 from dance2music.media import asset, probe
-from dance2music.model import PoseToMusic, PoseToMusicConfig
+from dance2music.model import PoseToMusic, PoseToMusicConfig, pose2features
 from dance2music.rhythm import Beats, RhythmError
 
 SHARED = Path(__file__).resolve().parents[2]/'shared'
@@ -49,7 +49,10 @@ def clip(tmp_path_factory):
 
 def fake_dancer(monkeypatch):
     "Read every frame, and find the bouncer in them"
-    monkeypatch.setattr(generate, 'frames2pose', lambda frames, fps: bouncer(seconds=sum(1 for _ in frames)/fps, fps=fps))
+    def found(frames, fps, dancers=1):
+        p = bouncer(seconds=sum(1 for _ in frames)/fps, fps=fps)
+        return p if dancers==1 else [p, p][:dancers]
+    monkeypatch.setattr(generate, 'frames2pose', found)
 
 def draw(path, n=48, rate=24, w=64, h=48, pts=None, turn=None):
     "A video of noise; `pts` in milliseconds"
@@ -124,15 +127,58 @@ def test_pick_style():
 
 def test_gaps(d2m):
     p = bouncer(seconds=4); p.xyz[30:60] = np.nan
-    x = dance_features(p, 200)
+    x = pose2features(p, 200)
     assert np.isfinite(x).all() and not x[70:115].any() and x[:50].any(1).all()
-    assert np.abs(x).max() <= np.abs(dance_features(bouncer(seconds=4), 200)).max()+1e-5 # no jump out of nothing
+    assert np.abs(x).max() <= np.abs(pose2features(bouncer(seconds=4), 200)).max()+1e-5 # no jump out of nothing
     assert np.isfinite(d2m.generate(p).wav).all()
 
 def test_still_person(d2m):
     "Nothing moves: a warning, and music"
     m = d2m.generate(Pose(np.repeat(bouncer().xyz[:1], 48, 0), 24))
     assert any('no clear beat' in w for w in m.report['warnings']) and np.isfinite(m.wav).all()
+
+
+def test_bars():
+    "The bars of the music are those of the dance, also on a doubled grid; a grid that drifts is kept"
+    dance = Beats(1.3+np.arange(12)*.6, 100, downbeat=3)
+    for style, bar in (('house', 2.4), ('drum-and-bass', 1.2)):
+        b = music_beats(dance, style, 8.); off = (b.downbeats-dance.downbeats[0])/bar
+        assert np.allclose(off, np.rint(off)) and np.allclose(np.diff(b.times), 60/b.bpm)
+        assert 0 <= b.times[0] < 60/b.bpm and 8-60/b.bpm <= b.times[-1] < 8
+    drifts = Beats(.4+np.cumsum(np.linspace(.5, .52, 20)), 118)
+    assert set(drifts.times[drifts.times<10].round(6)) <= set(music_beats(drifts, 'house', 10.).times.round(6))
+
+def test_waltz_for_a_dance_in_three(d2m, monkeypatch):
+    monkeypatch.setattr(generate, 'pose2beats', lambda pose, bpm=None: Beats.steady(96, pose.seconds, meter=3))
+    m = d2m.generate(bouncer())
+    assert m.style=='waltz' and m.beats.meter==3
+
+def test_energy(d2m):
+    p = bouncer(seconds=4); p.xyz[48:] = p.xyz[48]
+    e = energy_curve([p], 200)
+    assert e.shape==(200,) and e[20:80].mean() > 3*e[140:190].mean() and (energy_curve([p], 200, wish=.3)==np.float32(.3)).all()
+    assert np.allclose(energy_curve([p, bouncer(seconds=4)], 200), (e+energy_curve([bouncer(seconds=4)], 200))/2)
+    assert d2m.generate(bouncer(), energy=.5).report['energy']==.5 and d2m.generate(bouncer(), energy='auto').report['energy']=='auto'
+
+def test_group(d2m):
+    m = d2m.generate([bouncer(), bouncer()], dancers=3)
+    assert m.report['dancers']==2 and any('2 of 3 dancers' in w for w in m.report['warnings']) and abs(m.beats.bpm/104-1)<.06
+    nobody = Pose(np.full((48,33,3), np.nan), 24)
+    assert d2m.generate([bouncer(), nobody]).report['dancers']==1
+    with pytest.raises(PoseError, match='nobody is seen'): d2m.generate([nobody, nobody])
+    with pytest.raises(PoseError, match='empty'): d2m.generate([])
+
+def test_sync_report(d2m, tmp_path):
+    p = bouncer(); m = d2m.generate(p); n = sync_numbers(p, m)
+    assert n['style']==m.style and json.dumps(n) and ('beat_f' in n)==('beat_f_chance' in n)
+    page = sync_report(p, m, tmp_path/'r.html').read_text()
+    assert page.startswith('<!doctype html>') and 'src="data:image/png;base64,' in page and 'http' not in page
+    assert sync_report([p, p], m, tmp_path/'r.png').read_bytes()[:4]==b'\x89PNG' and len(list(tmp_path.iterdir()))==2
+    with pytest.raises(MediaError, match='cannot be written'): sync_report(p, m, tmp_path/'no'/'r.html')
+
+def test_silent_music_has_a_report(d2m):
+    m = d2m.generate(bouncer()); m.wav[:] = 0
+    assert sync_numbers(bouncer(), m)['tempo_heard_in_the_music'] is None
 
 
 # ---- what is refused
@@ -146,7 +192,7 @@ def test_unknown_style(d2m):
     assert all(s in str(e.value) for s in STYLES) and '\n' not in str(e.value)
 
 @pytest.mark.parametrize('bad', [dict(seed=-1), dict(seed=1.5), dict(seconds=.2), dict(seconds=math.nan), dict(temperature=-1), dict(top_k=0),
-                                 dict(guidance=math.inf), dict(n_candidates=0), dict(n_candidates=99)])
+                                 dict(guidance=math.inf), dict(n_candidates=0), dict(n_candidates=99), dict(energy=1.1), dict(energy='much'), dict(dancers=0)])
 def test_bad_wishes(d2m, bad):
     with pytest.raises(GenerateError, match='must be a'): d2m.generate(bouncer(), **bad)
 
@@ -176,7 +222,8 @@ def test_outputs(tmp_path):
         with pytest.raises(MediaError, match=why): check_outputs(video, tmp_path/out)
     with pytest.raises(MediaError, match='must end in .wav'): check_outputs(video, tmp_path/'out.mp4', tmp_path/'out.mp3')
     with pytest.raises(MediaError, match='does not exist'): check_outputs(video, tmp_path/'out.mp4', tmp_path/'no'/'out.wav')
-    check_outputs(video, tmp_path/'out.mp4', tmp_path/'out.wav')
+    with pytest.raises(MediaError, match='must end in .html or .png'): check_outputs(video, tmp_path/'out.mp4', report=tmp_path/'r.pdf')
+    check_outputs(video, tmp_path/'out.mp4', tmp_path/'out.wav', tmp_path/'r.png')
     assert {p.name for p in tmp_path.iterdir()}=={'dance.mp4', 'link.mp4', 'folder.mp4'}
 
 @pytest.mark.skipif(not Path('/proc/self').exists(), reason='needs a folder in which nobody can write')
@@ -217,13 +264,13 @@ def test_all_kinds_of_video(d2m, tmp_path, monkeypatch, name, kw):
 def test_video(d2m, clip, tmp_path):
     "The real detector, once"
     before = clip.read_bytes()
-    r = video2music(clip, tmp_path/'out.mp4', wav=tmp_path/'out.wav', model=d2m)
+    r = video2music(clip, tmp_path/'out.mp4', wav=tmp_path/'out.wav', report=tmp_path/'sync.html', model=d2m)
     assert set(r['stages'])=={'load', 'pose', 'rhythm', 'codes', 'sound', 'dub'} and r['peak_memory_mb']>50
     assert json.loads(json.dumps(r))['output']==str(tmp_path/'out.mp4')
     with av.open(str(clip)) as a, av.open(str(tmp_path/'out.mp4')) as b:
         pictures = [[bytes(p) for p in c.demux(video=0) if p.size] for c in (a, b)]
         assert pictures[0]==pictures[1] and b.streams.audio[0].codec_context.name=='aac'
-    assert clip.read_bytes()==before and {p.name for p in tmp_path.iterdir()}=={'out.mp4', 'out.wav'}
+    assert clip.read_bytes()==before and {p.name for p in tmp_path.iterdir()}=={'out.mp4', 'out.wav', 'sync.html'}
 
 def test_full_disk(d2m, tmp_path, monkeypatch):
     "A limit on the size of files stands for a disk that fills"
@@ -239,7 +286,7 @@ def test_full_disk(d2m, tmp_path, monkeypatch):
 
 def test_both_or_none(d2m, tmp_path):
     m = d2m.generate(bouncer())
-    with pytest.raises(MediaError): _write(m, tmp_path/'nothing.mp4', tmp_path/'out.mp4', tmp_path/'out.wav')
+    with pytest.raises(MediaError): _write(m, tmp_path/'nothing.mp4', tmp_path/'out.mp4', tmp_path/'out.wav', tmp_path/'r.png', bouncer())
     assert not list(tmp_path.iterdir())
 
 def test_light_import():

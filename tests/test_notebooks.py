@@ -176,10 +176,10 @@ def size(folder): return sum(p.stat().st_size for p in folder.rglob('*') if p.is
 
 def test_assets():
     assets = ROOT/'dance2music'/'assets'
-    for name in ('pose_landmarker_full.task', 'clip.mp4', 'checksums.json', *[f'{m}/{f}' for m in ('codec-nano', 'pose2music-nano') for f in ('config.json', 'model.safetensors', 'README.md')]):
+    for name in ('pose_landmarker_full.task', 'clip.mp4', 'checksums.json', *[f'{m}/{f}' for m in ('codec-nano', 'pose2music-nano', 'tracker-nano') for f in ('config.json', 'model.safetensors', 'README.md')]):
         assert (assets/name).is_file(), f'{name} is missing'
     assert size(assets)<45e6
-    assert size(assets/'codec-nano') + size(assets/'pose2music-nano')<12e6
+    assert sum(size(assets/m) for m in ('codec-nano', 'pose2music-nano', 'tracker-nano'))<30e6
     pickles = [str(p) for p in assets.rglob('*') if p.suffix in ('.pt', '.pth', '.pkl', '.bin', '.ckpt', '.pickle', '.joblib')]
     assert not pickles
     sums = json.loads((assets/'checksums.json').read_text(encoding='utf-8'))
