@@ -256,3 +256,5 @@ def main():
     def stop(*_): raise SystemExit(143)
     if hasattr(signal, 'SIGTERM'): signal.signal(signal.SIGTERM, stop)
     app()
+
+if __name__ == '__main__': main()

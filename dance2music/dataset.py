@@ -1260,7 +1260,7 @@ def joblib_cores():
     from joblib import cpu_count
     return cpu_count()
 
-# %% ../nbs/06_dataset.ipynb #9029d416
+# %% ../nbs/06_dataset.ipynb #02ea9107
 def _build(shelf, tasks, bad, recipe, keep, retry, shard, backend, workers, address, progress):
     packed, lying, verdicts = shelf.tidy()
     if retry: _forget(shelf, verdicts)
@@ -1273,7 +1273,7 @@ def _build(shelf, tasks, bad, recipe, keep, retry, shard, backend, workers, addr
         left = [t for t in tasks if not over(t)]
         try:
             _spread(left, shelf.out, recipe, keep, backend, workers, address, desk.take)
-            desk.flush(shard); complete = True
+            desk.flush(shard); shelf.pack_verdicts(); shutil.rmtree(shelf.root/'begun', ignore_errors=True); complete = True
         except BaseException: complete = False; raise
         finally: _write_up(shelf.out, recipe, bad + [v for v in shelf.tidy()[2].values() if v['kind'] != 'done'], complete)
 
@@ -1298,11 +1298,11 @@ def _progress(progress, tasks, recipe, bad):
         if callable(progress): progress(counts['done'], total, counts)
     with bar: yield report
 
-# %% ../nbs/06_dataset.ipynb #ed67d7c8
+# %% ../nbs/06_dataset.ipynb #740355b9
 class _ArraysOnly(pickle.Unpickler):
     "Reads pickles of NumPy arrays, and nothing that could act"
     def find_class(self, module, name):
-        known = {('numpy', 'ndarray'), ('numpy', 'dtype'), ('_codecs', 'encode')} | {(f'numpy.{core}.multiarray', f) for core in ('core', '_core') for f in ('_reconstruct', 'scalar')}
+        known = {('numpy', 'ndarray'), ('numpy', 'dtype'), ('_codecs', 'encode')} | {(f'numpy.{core}.multiarray', f) for core in ('core', '_core') for f in ('_reconstruct', 'scalar')} | {(f'numpy.{core}.numeric', '_frombuffer') for core in ('core', '_core')}
         if (module, name) not in known: raise DatasetError(f'this pickle wants to use {module}.{name}; only arrays are read')
         return super().find_class(module.replace('numpy.core', 'numpy._core'), name)
 
