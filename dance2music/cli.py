@@ -158,6 +158,25 @@ def train_command(
         try: print(f'saved {train(c)}')
         except KeyboardInterrupt: _say(f'stopped; the checkpoints in {c.out} are safe; run the same line again to go on'); raise typer.Exit(130) from None
 
+@app.command('evaluate')
+def evaluate_command(
+    data:Annotated[Path|None, typer.Option(help='A folder of records, as `build` makes it; without one, choreography of unseen seeds.')]=None,
+    model:Annotated[str, typer.Option(help="'nano', or a folder with a model.")]='nano',
+    n:Annotated[int, typer.Option('-n', help='How many dances.')]=60,
+    seconds:Annotated[float, typer.Option(help='Length of each.')]=5.,
+    report:Annotated[Path|None, typer.Option(help='Write a page with all of it: .html.')]=None,
+    cache:Annotated[Path|None, typer.Option(help='Keep generated clips in this folder; run again to go on.')]=None,
+    device:Annotated[str, typer.Option(help='Where to compute: cpu, cuda, mps.')]='cpu',
+    as_json:Annotated[bool, typer.Option('--json', help='Print the figures as one JSON object.')]=False,
+):
+    "Measure how well music fits dances, beside chance and ceiling."
+    with _plain_errors(), Progress() as progress:
+        from dance2music.results import evaluate, results_table
+        r = evaluate(model, data, n, seconds, report=report, progress=progress, cache=cache, device=device)
+    if as_json: print(json.dumps(r)); return
+    print(f"{r['data']}, n = {r['n']}\n{results_table(r)}")
+    if report: print(f'open   {report}')
+
 @app.command('live')
 def live_command(
     video:Annotated[Path|None, typer.Argument(help='A video, played at the pace of life; without one the camera is used.')]=None,

@@ -79,6 +79,26 @@ def test_group_and_report(folder, tmp_path, monkeypatch):
     assert run('generate', video, '-o', tmp_path/'out.mp4', '--model', folder, '--energy', '2')[0]==2
 
 
+def test_evaluate(folder, tmp_path):
+    code, out, err = run('evaluate', '--model', folder, '-n', '2', '--seconds', '3', '--report', tmp_path/'r.html')
+    assert code==0 and 'beat F' in out and 'n = 2' in out and names(tmp_path)==['r.html'], err
+    assert run('evaluate', '--model', folder, '--data', tmp_path/'no')[0]==2
+
+def test_train_says_what_is_wrong(tmp_path):
+    (tmp_path/'c.toml').write_text('stepz = 5')
+    code, out, err = run('train', tmp_path/'c.toml')
+    assert code==2 and "unknown setting 'stepz'" in err and err.count('\n')==1
+    assert run('train', tmp_path/'none.toml')[0]==2
+
+def test_live(clip, folder, tmp_path, monkeypatch):
+    real = generate.DanceToMusic.from_pretrained
+    import dance2music.live as live
+    monkeypatch.setattr(live.DanceToMusic, 'from_pretrained', lambda *a: real(folder))
+    code, out, err = run('live', clip, '--pace', '0', '-o', tmp_path/'m.wav')
+    assert code==0 and '0 frames dropped' in out and names(tmp_path)==['m.wav']
+    assert run('live', tmp_path/'no.mp4')[0]==2 and run('live', clip, '-o', tmp_path/'m.mp3')[0]==2
+
+
 # ---- refusing
 
 def text(p): p.write_text('hello\n'*99)
