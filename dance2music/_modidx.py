@@ -455,6 +455,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'dance2music.live.Writer.__init__': ('live.html#writer.__init__', 'dance2music/live.py'),
                                   'dance2music.live.Writer._told': ('live.html#writer._told', 'dance2music/live.py'),
                                   'dance2music.live.Writer.write': ('live.html#writer.write', 'dance2music/live.py'),
+                                  'dance2music.live._crowd': ('live.html#_crowd', 'dance2music/live.py'),
                                   'dance2music.live._handler': ('live.html#_handler', 'dance2music/live.py'),
                                   'dance2music.live._late': ('live.html#_late', 'dance2music/live.py'),
                                   'dance2music.live._line': ('live.html#_line', 'dance2music/live.py'),

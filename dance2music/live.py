@@ -288,12 +288,21 @@ def _late(costs, ahead):
     for at, c in costs: done = max(done, at)+c; late += done > at+ahead
     return late
 
-# %% ../nbs/11_live.ipynb #0ab245d0
+# %% ../nbs/11_live.ipynb #38045fd1
+def _crowd(model, people):
+    "A detector and tracker that looks for several people in the whole picture"
+    from dance2music.pose import _quiet, pose_model
+    with _quiet():
+        from mediapipe.tasks.python import BaseOptions, vision
+        return vision.PoseLandmarker.create_from_options(vision.PoseLandmarkerOptions(base_options=BaseOptions(model_asset_path=str(pose_model(model))),
+            running_mode=vision.RunningMode.VIDEO, num_poses=people, min_pose_detection_confidence=.3, min_tracking_confidence=.9))
+
+# %% ../nbs/11_live.ipynb #93bc2e76
 class Watcher:
     "People in one frame after the other: `see` gives `(D,33,3)`, NaN where somebody is missing"
     def __init__(self, dancers:int=1, fps:float=24., model:str='full'):
         from dance2music.pose import _landmarker
-        self.dancers, self.fps, self.lm = dancers, fps, _landmarker(model, dancers)
+        self.dancers, self.fps, self.lm = dancers, fps, _landmarker(model, 1) if dancers == 1 else _crowd(model, dancers)
         self.tracks, self.hips, self.scale, self.n, self.ms = [None]*dancers, np.zeros((dancers, 2)), [None]*dancers, 0, -1
     def close(self): self.lm.close()
     def __enter__(self): return self

@@ -168,6 +168,11 @@ def test_watcher_sees_what_video2pose_sees():
     with Watcher() as w: seen = np.stack([w.see(f) for f in video2frames(asset('clip.mp4'), 24, end=2.)])
     assert seen.shape[1:]==(1, 33, 3) and np.isfinite(seen).all((1, 2, 3)).mean() > .95
 
+def test_watcher_sees_two():
+    a = np.stack(list(video2frames(asset('clip.mp4'), 24, end=.5))); both = np.ascontiguousarray(np.concatenate([a, a[:,:,::-1]], 2))
+    with Watcher(2) as w: seen = np.stack([w.see(f) for f in both])
+    assert np.isfinite(seen).all((2, 3))[2:].all() # both of them
+
 def test_no_camera():
     with pytest.raises(MediaError, match='camera 77: cannot be opened'): next(camera_frames(77))
 
