@@ -749,6 +749,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                     'dance2music.rhythm._check': ('rhythm.html#_check', 'dance2music/rhythm.py'),
                                     'dance2music.rhythm._contrast': ('rhythm.html#_contrast', 'dance2music/rhythm.py'),
                                     'dance2music.rhythm._dancers': ('rhythm.html#_dancers', 'dance2music/rhythm.py'),
+                                    'dance2music.rhythm._either': ('rhythm.html#_either', 'dance2music/rhythm.py'),
                                     'dance2music.rhythm._evidence': ('rhythm.html#_evidence', 'dance2music/rhythm.py'),
                                     'dance2music.rhythm._fill': ('rhythm.html#_fill', 'dance2music/rhythm.py'),
                                     'dance2music.rhythm._follow': ('rhythm.html#_follow', 'dance2music/rhythm.py'),

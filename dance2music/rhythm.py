@@ -206,15 +206,16 @@ def spectrum(
     return f[k], np.mean([(np.abs(rfft(p*w, n, axis=0)[k])**2).mean(1) for p in (x[i:i+m] for i in _starts(len(x), m))], 0)
 
 # %% ../nbs/03_rhythm.ipynb #75d1b25b
-MULTIPLES = {1/4:.5, 1/2:1., 1:1., 2:1.}
+MULTIPLES = {4: {1/4:.5, 1/2:1., 1:1., 2:1.}, 3: {1/6:.5, 1/3:1., 2/3:.5, 1:1., 2:.5}} # beats in the bar -> multiples of the tempo -> weights
 
 def comb(
     f:np.ndarray, # Frequencies, `(F,)`, Hz
     a:np.ndarray, # Power, `(F,)`
-    bpms:np.ndarray # Candidate tempos, `(n,)`
+    bpms:np.ndarray, # Candidate tempos, `(n,)`
+    meter:int=4 # Beats in a bar, 4 or 3
 )->np.ndarray: # Score of each candidate, `(n,)`
-    "Weighted sum of a spectrum over 1/4, 1/2, 1 and 2 times each tempo"
-    return sum(w*np.interp(bpms/60*m, f, a) for m,w in MULTIPLES.items())
+    "Weighted sum of a spectrum over the `MULTIPLES` of each tempo"
+    return sum(w*np.interp(bpms/60*m, f, a) for m,w in MULTIPLES[meter].items())
 
 # %% ../nbs/03_rhythm.ipynb #874f5a13
 def whiten(
@@ -247,12 +248,17 @@ def _contrast(bpms, s, bpm):
     return s[near<=.03].max() - s[near>.06].mean()
 
 # %% ../nbs/03_rhythm.ipynb #7cf4a596
+def _either(f, w, bpms, odds=2.):
+    "The score of each tempo if the bar has four beats or, less likely by `odds`, three"
+    four, three = (comb(f, w, bpms, m) for m in (4, 3)); u = four.std()+1e-9
+    return u*np.logaddexp(four/u, three/u-np.log(odds))
+
 def _scores(x, bad, fps, lo, hi):
     "Candidate tempos and their scores: by pieces of 8 s, and at the full resolution of the clip"
     k, bpms = _kinematics(x, bad, fps), np.arange(lo, hi+1e-6, min(.25, 15*fps/len(x)))
     if not (k.std(0)>.5).any(): return bpms, np.zeros(len(bpms)), np.zeros(len(bpms))
     k = k.reshape(len(k), -1)
-    return bpms, *(comb(f, whiten(f, p), bpms) for f,p in (spectrum(k, fps), spectrum(k, fps, np.inf)))
+    return bpms, *(_either(f, whiten(f, p), bpms) for f,p in (spectrum(k, fps), spectrum(k, fps, np.inf)))
 
 def _tempo(bpms, s, fine, seen=1.):
     "The best of the candidates; the prior only helps to choose between peaks, and `fine` to place the peak"
@@ -466,7 +472,7 @@ def _body(pose, T):
 
 # %% ../nbs/03_rhythm.ipynb #c141232b
 _BPMS = 75*2**(np.arange(96)/96) # Candidates, one octave
-_SPECTRUM, _PRIOR = 1., 1. # Weights of the spectrum and of the prior beside the tracker
+_SPECTRUM, _PRIOR = .75, 1. # Weights of the spectrum and of the prior beside the tracker
 
 def _logsum(s, axis=None):
     m = s.max(axis=axis, keepdims=True)
@@ -506,11 +512,13 @@ def _start(z, bpm, places=96):
     return ((len(z)-1)/2/RATE - s.argmax()/places*60/bpm + _AHEAD)%(60/bpm), float(np.abs((p*np.exp(2j*np.pi*j/places)).sum()/p.sum()))
 
 # %% ../nbs/03_rhythm.ipynb #37a4673f
+_RARE = 1. # Nats by which 3/4 must be more likely than 4/4
+
 def _bars(bar, times):
     "Meter, and which of the beats at `times` begins a bar"
     v, i = np.interp((times-_AHEAD)*RATE, np.arange(len(bar)), bar), np.arange(len(times))
     three, four = (np.array([v[i%m==r].sum() for r in range(m)]) for m in (3, 4))
-    if len(times)>=6 and _logsum(three)>_logsum(four): return 3, int(three.argmax())
+    if len(times)>=6 and _logsum(three)>_logsum(four)+_RARE: return 3, int(three.argmax())
     return 4, int(four[:len(times)].argmax())
 
 # %% ../nbs/03_rhythm.ipynb #50d3257e
