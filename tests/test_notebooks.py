@@ -93,7 +93,7 @@ def test_top(path):
 def test_colab_cell(path):
     colab = [c for c in cells(path, 'code') if "'google.colab' in sys.modules" in source(c)]
     assert len(colab)==1 and 'hide' in flags(colab[0])
-    want = "import sys\nif 'google.colab' in sys.modules: get_ipython().system('pip install -q \"dance2music\"')"
+    want = "import sys\nif 'google.colab' in sys.modules: get_ipython().system('pip install -q \"dance2music[course]\"')"
     assert re.sub(r'^#\|.*\n', '', source(colab[0]), flags=re.M).strip()==want
 
 @every

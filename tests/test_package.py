@@ -71,7 +71,7 @@ def test_metadata(dist, ini):
     need = [Requirement(r) for r in meta.get_all('Requires-Dist')]
     plain = {r.name for r in need if r.marker is None}
     assert plain=={Requirement(r).name for r in ini['requirements'].split()}
-    assert set(meta.get_all('Provides-Extra'))=={'download', 'train', 'cluster', 'app', 'test', 'dev'}
+    assert set(meta.get_all('Provides-Extra'))=={'course', 'download', 'train', 'cluster', 'app', 'test', 'dev'}
     assert 'dance2music = dance2music.cli:main' in wheel.read(next(n for n in names if n.endswith('entry_points.txt'))).decode()
 
 def test_constraints_cover_requirements(ini):
