@@ -3,7 +3,8 @@
 #   make demo PYTHON=python3.12     choose the interpreter (3.10 to 3.13)
 #   make demo TORCH="torch==2.9.1"  choose the PyTorch: any arguments that pip install takes
 #   make test ARGS="-k rhythm"      arguments for pytest
-#   make bench BENCH=speed          one of the benchmarks
+#   make bench BENCH="codec live"    some of the benchmarks (names: python benchmarks/table.py --help)
+#   make test-wheel ARGS="--python 3.12 03"   one version of Python, one chapter
 #   PIP_EXTRA_INDEX_URL             pip's own variable: with the address of PyTorch's CPU wheels in it, Linux is
 #                                   spared several GB of CUDA libraries (README, "Install")
 
@@ -12,18 +13,20 @@ BIN     := $(VENV)/bin
 PIP     := $(BIN)/python -m pip --disable-pip-version-check -q
 LIMITS  := $(VENV)/constraints.txt
 OUT     := out.mp4
-BENCH   := $(patsubst benchmarks/%.py,%,$(wildcard benchmarks/*.py))
+BENCH   :=
 # 3.11 first: the versions in constraints.txt were tested on it
 PYTHONS := $(if $(PYTHON),$(PYTHON),python3.11 python3.12 python3.13 python3.10 python3)
 FITS    := import sys, venv, ensurepip; sys.exit(not (3,10) <= sys.version_info[:2] <= (3,13))
 
-.PHONY: help demo test bench dev clean
+.PHONY: help demo test test-wheel bench numbers dev clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo    install into .venv, then give the shipped dance clip new music: $(OUT)"
 	@echo "make test    install what tests need, then run every test and every notebook"
-	@echo "make bench   measure speed and quality: each script in benchmarks/"
+	@echo "make bench   measure everything in under half an hour, then every target in one table, pass or fail"
+	@echo "make numbers write measured numbers into README, model cards and docs/targets.md"
+	@echo "make test-wheel  run each notebook in an empty folder against the built wheel, as in Colab, on Python 3.11 and 3.12"
 	@echo "make dev     install everything: jupyterlab, the web app, downloads, training"
 	@echo "make clean   remove .venv, $(OUT), caches and build folders"
 
@@ -33,8 +36,14 @@ demo: $(VENV)/.plain
 test: $(VENV)/.test
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest $(ARGS)
 
-bench: $(VENV)/.plain
-	@for b in $(BENCH); do echo "== benchmarks/$$b.py"; $(BIN)/python benchmarks/$$b.py $(ARGS) || exit 1; done
+bench: $(VENV)/.test
+	$(BIN)/python benchmarks/table.py --run $(BENCH) $(ARGS)
+
+numbers: $(VENV)/.plain
+	$(BIN)/python tools/readme_numbers.py $(ARGS)
+
+test-wheel: $(VENV)/.test
+	$(BIN)/python tools/test_wheel.py $(ARGS)
 
 dev: $(VENV)/.dev
 	@echo "Ready. The chapters: $(BIN)/jupyter lab nbs"

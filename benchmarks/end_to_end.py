@@ -152,17 +152,18 @@ def main():
     p.add_argument('--model', default='nano', help="'nano' or a folder")
     p.add_argument('--seeds', type=int, default=4, help='pieces of music a clip in the part tempo')
     p.add_argument('--candidates', type=int, default=1, help='candidates a piece in the part tempo')
+    p.add_argument('--json', type=Path, default=RESULT, help='file of figures; parts that are not measured stay as they are in it')
     a = p.parse_args()
     for part in a.parts:
         if part not in PARTS: p.error(f"unknown part {part!r}: choose from {', '.join(PARTS)}")
     import torch
-    results = json.loads(RESULT.read_text()) if RESULT.exists() else {}
+    results = json.loads(a.json.read_text()) if a.json.exists() else {}
     for part in a.parts or PARTS:
         with tempfile.TemporaryDirectory() as tmp: figures = PARTS[part](model=a.model, tmp=Path(tmp), seeds=a.seeds, candidates=a.candidates)
         machine = dict(cores=os.cpu_count(), load=round(os.getloadavg()[0], 1) if hasattr(os, 'getloadavg') else None, python=platform.python_version(), torch=torch.__version__)
         results[part] = dict(date=time.strftime('%Y-%m-%d'), machine=machine, figures=figures)
-        RESULT.parent.mkdir(parents=True, exist_ok=True)
-        tmp = RESULT.with_suffix('.tmp'); tmp.write_text(json.dumps(results, indent=1)+'\n'); os.replace(tmp, RESULT)
-    print(f'\nwritten: {RESULT.relative_to(ROOT)}')
+        a.json.parent.mkdir(parents=True, exist_ok=True)
+        tmp = a.json.with_suffix('.tmp'); tmp.write_text(json.dumps(results, indent=1)+'\n'); os.replace(tmp, a.json)
+    print(f'\nwritten: {a.json.name}')
 
 if __name__ == '__main__': main()

@@ -131,27 +131,25 @@ GOALS = {
 
 # ---- the table
 
-Row = namedtuple('Row', 'chapter what value goal verdict n chance')
+Row = namedtuple('Row', 'chapter what value wanted verdict n chance')
 OPS = {'>=': lambda v, t: v >= t, '>': lambda v, t: v > t, '<=': lambda v, t: v <= t, '<': lambda v, t: v < t}
-
-def judge(chapter, goal, files):
-    "The row of one goal"
-    found = find(goal, files)
-    if not found: return Row(chapter, goal.what, None, goal.target, 'not measured', None, None)
-    f = (min if goal.sign[0] == '>' else max)(found, key=lambda f: f.value); target = f.target if goal.target is None else goal.target
-    return Row(chapter, goal.what+(f' (worst of {len(found)})' if len(found) > 1 else ''), f.value, target, 'pass' if OPS[goal.sign](round(f.value, 9), target) else 'FAIL', f.n, f.chance)
-
-def rows(folder=RESULTS): files = read(folder); return [judge(chapter, g, files) for chapter, goals in GOALS.items() for g in goals]
 
 def num(x):
     if x is None or isinstance(x, str): return x or '–'
     if float(x).is_integer(): return f'{x:.0f}'
     return f'{x:.0f}' if abs(x) >= 100 else f'{x:.1f}' if abs(x) >= 10 else f'{x:.3f}' if abs(x) < .1 else f'{x:.2f}'
 
-def goal_text(goals, r):
-    g = next(g for g in goals if r.what.startswith(g.what)); return f'{g.sign} {num(r.goal)}{" "+g.unit if g.unit else ""}' if r.goal is not None else g.sign
+def judge(chapter, goal, files):
+    "The row of one goal"
+    found = find(goal, files); f = (min if goal.sign[0] == '>' else max)(found, key=lambda f: f.value) if found else Figure(None)
+    target = f.target if goal.target is None else goal.target; wanted = f'{goal.sign} {num(target)} {goal.unit}'.strip()
+    verdict = 'not measured' if not found else 'pass' if OPS[goal.sign](round(f.value, 9), target) else 'FAIL'
+    n = f.n if len(found) < 2 or f.n != 1 else len(found) # several figures of one film each
+    return Row(chapter, goal.what+(f' (worst of {len(found)})' if len(found) > 1 else ''), f.value, wanted, verdict, n, f.chance)
 
-def cells(folder=RESULTS): return [(r, [r.what, num(r.value), goal_text(GOALS[r.chapter], r), r.verdict, num(r.n), num(r.chance)]) for r in rows(folder)]
+def rows(folder=RESULTS): files = read(folder); return [judge(chapter, g, files) for chapter, goals in GOALS.items() for g in goals]
+
+def cells(folder=RESULTS): return [(r, [r.what, num(r.value), r.wanted, r.verdict, num(r.n), num(r.chance)]) for r in rows(folder)]
 
 HEAD = ['', 'measured', 'wanted', 'verdict', 'n', 'chance']
 

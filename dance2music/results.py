@@ -9,7 +9,7 @@ __all__ = ['Interval', 'FIRST', 'CHANCE', 'CEILING', 'CLAP', 'FAD', 'ON_GRID', '
            'embedder', 'fad', 'fad_interval', 'fingerprint', 'compose', 'detail', 'cause', 'plain', 'measure',
            'evaluate', 'worst', 'Table', 'results_table', 'legacy_table', 'worst_table', 'overview', 'png',
            'failure_figure', 'ablation_table', 'loose_table', 'published_table', 'offers_table', 'write_report',
-           'motion2video', 'BlindTest', 'stale_numbers']
+           'motion2video', 'BlindTest', 'stale_numbers', 'fill_numbers']
 
 # %% ../nbs/10_results.ipynb #ee3a8ca5
 import base64, csv, hashlib, io, json, os, platform, re, tempfile, time, zlib
@@ -648,11 +648,11 @@ def published_table()->Table:
 # %% ../nbs/10_results.ipynb #d10e5bf8
 OFFERS = [
     ('dance2music', 'yes, one command', 'inside the package, with SHA-256', 'any', 'yes', 'Apache-2.0', 'this chapter'),
-    ('D2M-GAN', 'no: prepared features of two data sets', 'download', '2 s', 'not seen', 'not seen', 'yes, another repository'),
-    ('CDCD', 'not seen', 'not seen', '2 s data', 'not seen', 'not seen', 'not seen'),
-    ('LORIS', 'no: lists of prepared clips', 'not seen', '25 and 50 s', 'not seen', 'not seen', 'yes'),
-    ('UniMuMo', 'no: a motion file', 'download', 'set by the user, 10 s', 'not seen', 'not seen', "yes, and other repositories'"),
-    ('CMT (any video; writes MIDI)', 'yes, in several steps', 'download', 'under 2 min advised', 'no, one GPU', 'not seen', 'not seen')]
+    ('D2M-GAN', 'no: prepared features of two data sets', 'download', '2 s', 'not seen', 'no file', 'yes, another repository'),
+    ('CDCD', 'no: prepared features of two data sets', 'not seen', '2 and 6 s', 'not seen', 'no file', 'not seen'),
+    ('LORIS', 'no: lists of prepared clips', 'not seen', '25 and 50 s', 'not seen', 'no file', 'yes'),
+    ('UniMuMo', 'no: a motion file', 'download', 'set by the user, 10 s', 'not seen', 'no file', "yes, and other repositories'"),
+    ('CMT (any video; writes MIDI)', 'yes, in several steps', 'download', 'under 2 min advised', 'no, one GPU', 'MIT', 'not seen')]
 
 def offers_table()->Table:
     "What each system offers somebody who wants to use it"
@@ -785,25 +785,51 @@ def face(self:BlindTest): # An `ipywidgets` box
     return w.VBox([screen, w.HBox(buttons), words])
 
 # %% ../nbs/10_results.ipynb #ca3ddedb
-_MARK = re.compile(r'([-+−]?\d[\d,]*\.?\d*)\s*(%?)[*_`]*\s*<!--\s*results:([\w./-]+)\s*-->')
+_MARK = re.compile(r'([-+−]?\d[\d,]*\.?\d*)(\s*(%?)[*_`]*\s*<!--\s*results:(\S.*?)\s*-->)')
 
-def _look_up(folder, key):
-    "The number at `file.key.key`; list places are numbers"
-    name, *path = key.split('.'); x = json.loads((Path(folder)/f'{name}.json').read_text(encoding='utf-8'))
-    for p in path: x = x[int(p)] if isinstance(x, list) else x[p]
+def _step(x, key):
+    "One step of the way: a key, a place or a summary of a list, or the entry of that name"
+    if isinstance(x, dict): return x[next((k for k in x if k.startswith(key[:-1])), key) if key.endswith('*') else key]
+    if key in ('mean', 'min', 'max'): return getattr(np, key)(x)
+    return x[int(key)] if key.isdigit() else next(e for e in x if key in (e.get('what'), e.get('name')))
+
+def _look_up(folders, way):
+    "The number at `file.key[key with spaces].key`"
+    name, *path = (a or b for a, b in re.findall(r'([\w/-]+)|\[([^\]]*)\]', way))
+    file = next(f for f in (Path(d)/f'{name}.json' for d in folders) if f.is_file()); x = json.loads(file.read_text(encoding='utf-8'))
+    for key in path: x = _step(x, key)
     return float(x)
 
+def _marked(text, folders):
+    "Each number with a mark: its match, and the true number or why there is none"
+    folders = [folders] if isinstance(folders, (str, Path)) else folders
+    for m in _MARK.finditer(text):
+        try: yield m, _look_up(folders, m[4])*(100 if m[3] else 1), ''
+        except (OSError, LookupError, ValueError, TypeError, AttributeError, StopIteration) as e: yield m, None, type(e).__name__
+
+# %% ../nbs/10_results.ipynb #5d0c2a71
 def stale_numbers(
     text:str, # Markdown
-    folder # With the JSON files of results
+    folders # With the JSON files of results: one, or several that are searched in order
 )->list[str]: # One line for each number that is not (or no longer) true
     "Compare the marked numbers of a text with the files they come from"
-    out = []
-    for m in re.finditer(r'<!--\s*results:.*?-->', text):
-        found = next((n for n in _MARK.finditer(text) if n.end() == m.end()), None)
-        if not found: out.append(f'{m[0]}: no number stands before this mark'); continue
-        shown = found[1].replace(',', '').replace('−', '-'); digits = len(shown.partition('.')[2])
-        try: true = _look_up(folder, found[3])*(100 if found[2] else 1)
-        except (OSError, KeyError, IndexError, ValueError, TypeError) as e: out.append(f'{found[3]}: no such number in the results ({type(e).__name__})'); continue
-        if abs(float(shown)-true) > .5*10.**-digits + 1e-9: out.append(f'{found[3]}: the text says {found[1]}{found[2]}, the results say {true:.{digits+1}f}')
+    marks = re.findall(r'<!--\s*results:.*?-->', text); found = [*_marked(text, folders)]
+    out = [f'{m}: no number stands before this mark' for m in marks if not any(f[0][0].endswith(m) for f in found)]
+    for m, true, why in found:
+        digits, shown = len(m[1].partition('.')[2]), m[1].replace(',', '').replace('−', '-')
+        if why: out.append(f'{m[4]}: no such number in the results ({why})')
+        elif abs(float(shown)-true) > .5*10.**-digits + 1e-9: out.append(f'{m[4]}: the text says {m[1]}{m[3]}, the results say {true:.{digits+1}f}')
     return out
+
+def fill_numbers(
+    text:str, # Markdown
+    folders # As in `stale_numbers`
+)->str: # The same text
+    "Put the true numbers before their marks, in as many digits as stand there"
+    out, end = [], 0
+    for m, true, why in _marked(text, folders):
+        digits = len(m[1].partition('.')[2]); new = m[1]
+        if not why and abs(float(new.replace(',', '').replace('−', '-'))-true) > .5*10.**-digits + 1e-9:
+            new = f'{true:{"+" if new[0] == "+" else ""}{"," if abs(true) >= 10000 or "," in new else ""}.{digits}f}'.replace('-', '−' if '−' in new else '-')
+        out += [text[end:m.start()], new, m[2]]; end = m.end()
+    return ''.join([*out, text[end:]])

@@ -1,5 +1,5 @@
 "Measuring: intervals and distances worked out by hand, luck and ceiling, whose fault it was, files, refusals; and the numbers in the documents"
-import csv, json, re
+import csv, importlib.util, json
 from pathlib import Path
 import numpy as np, pytest, torch
 from transformers import EncodecModel
@@ -267,7 +267,43 @@ def test_stale_numbers(tmp_path):
     for bad, why in (('0.85<!-- results:a.rows.f.value -->', 'says 0.85'), ('0.84<!-- results:a.rows.g -->', 'no such number'), ('0.84<!-- results:b.x -->', 'no such number'), ('words<!-- results:a.list.0 -->', 'no number stands'), ('8.37<!-- results:a.rows.f.value -->', 'says 8.37')):
         assert len(stale_numbers(bad, tmp_path)) == 1 and why in stale_numbers(bad, tmp_path)[0]
 
+def test_marks_by_name(tmp_path):
+    "Names with spaces, entries of a list, means, a second folder; and a program that writes the numbers"
+    (tmp_path/'b').mkdir(); (tmp_path/'a.json').write_text(json.dumps({'Acc1, 5 s': dict(value=.7626), 'figures': [dict(what='street, 5 s (best)', value=-12345.6)]})); (tmp_path/'b'/'t.json').write_text('{"nll": [1, 2, 6]}')
+    both = [tmp_path, tmp_path/'b']
+    ok = '**0.76**<!-- results:a[Acc1, 5 s].value -->, −12,346<!-- results:a.figures[street, 5 s (best)].value -->, 3.00<!-- results:t.nll.mean -->, 6<!-- results:t.nll.max -->'
+    assert stale_numbers(ok, both) == [] and fill_numbers(ok, both) == ok
+    bad = ok.replace('0.76', '0.99').replace('12,346', '1').replace('3.00', '4.44')
+    assert len(stale_numbers(bad, both)) == 3 and fill_numbers(bad, both) == ok
+    assert len(stale_numbers(ok, tmp_path)) == 2 and fill_numbers(ok, tmp_path) == ok # what is unknown stays, and is said
+    assert 'no such number' in stale_numbers('1<!-- results:a.figures[elsewhere].value -->', both)[0]
+
 DOCS = [p for p in (ROOT/'README.md', ROOT/'CHANGELOG.md', *sorted((ROOT/'docs').glob('**/*.md')), *sorted((ROOT/'dance2music'/'assets').glob('*/README.md'))) if p.is_file()]
+FILES = ROOT/'benchmarks'/'results', ROOT/'dance2music'/'assets'/'pose2music-nano' # the second for training.json
 
 @pytest.mark.parametrize('path', DOCS, ids=lambda p: p.relative_to(ROOT).as_posix())
-def test_documents_agree_with_results(path): assert stale_numbers(path.read_text(encoding='utf-8'), ROOT/'benchmarks'/'results') == []
+def test_documents_agree_with_results(path):
+    stale = stale_numbers(path.read_text(encoding='utf-8'), FILES)
+    assert not stale, '\n'.join([*stale, 'python tools/readme_numbers.py writes them; then read the words around them'])
+
+@pytest.mark.parametrize('path,least', [('README.md', 20), ('dance2music/assets/codec-nano/README.md', 20), ('dance2music/assets/pose2music-nano/README.md', 15), ('dance2music/assets/tracker-nano/README.md', 12)])
+def test_numbers_are_marked(path, least): assert (ROOT/path).read_text(encoding='utf-8').count('<!-- results:') >= least
+
+# ---- the table of targets
+
+@pytest.fixture(scope='module')
+def targets():
+    spec = importlib.util.spec_from_file_location('targets', ROOT/'benchmarks'/'table.py'); m = importlib.util.module_from_spec(spec); spec.loader.exec_module(m); return m
+
+def test_targets(targets, tmp_path):
+    "Both forms of results, the worst of several, what is missing, chance as a target"
+    (tmp_path/'rhythm.json').write_text(json.dumps(dict(figures=[dict(what='street, 5 s: Acc1, x (pose2beats)', value=.7, n=9, chance=.1), dict(what='street, 10 s: beat F, pose2beats', value=.6, n=9, chance=.2, target=.4),
+        dict(what='video a: tempo error', value=.001, n=1), dict(what='video b: tempo error', value=.02, n=1)])))
+    (tmp_path/'build.json').write_text(json.dumps({'filter: recall': dict(value=.95, target=.95, ok=True)}))
+    rows = {r.what: r for r in targets.rows(tmp_path)}; get = lambda s: next(r for w, r in rows.items() if w.startswith(s))
+    assert get('tempo within 4 %, street dance, 5 s')[2:] == (.7, '>= 0.65', 'pass', 9, .1) and get('beat F at 70 ms, street').wanted == '>= 0.40'
+    assert (get('tempo error').value, get('tempo error').verdict, get('tempo error').n) == (.02, 'FAIL', 2) and get('quality filter, recall').verdict == 'pass'
+    assert get('SNR').verdict == 'not measured' and len(rows) == sum(map(len, targets.GOALS.values()))
+    assert 'not measured' in targets.text(tmp_path) and targets.page(tmp_path).count('\n## ') == len(targets.GOALS)
+
+def test_page_of_targets(targets): assert (ROOT/'docs'/'targets.md').read_text(encoding='utf-8') == targets.page(), 'python tools/readme_numbers.py writes docs/targets.md anew'
