@@ -181,17 +181,17 @@ _style('house', (116, 128), sidechain=.7, chord_tau=.15,
     hat='..x...x...x...x. ..x.o.x...x.o.x.',
     open='..x...x...x...x. ................',
     rim='......o.......o. ................',
-    bass='X.x.X.x.X.x.X.x. X.x.X...X.x.X.x.',
-    chords='....x.......x... x...x.x...x.x...')
+    bass='X.x.X.x.X.x.X.x. X...X.x.X...X.x.',
+    chords='....x.......x... x...x...x...x...')
 
 _style('techno', (124, 138), sidechain=.8, chord_tau=.1, reverb=.2,
     kick='X...X...X...X...',
     clap='....x.......x... ....x.......x..o',
-    hat='x.o.x.o.x.o.x.o. xooox...xooox...',
+    hat='..x...x...x...x. X.o.X.o.X.o.X.o.',
     open='..X...X...X...X.',
     tom='......o.......o. ................',
     bass='XoxoXoxoXoxoXoxo X.x.X.x.X.x.X.x.',
-    chords='..x.......x..... ......x.........')
+    chords='....x.......x... x.......x.......')
 
 _style('disco', (108, 124), scale='dorian', sidechain=.2, chord_tau=.12,
     kick='X...X...X...X...',
@@ -211,11 +211,11 @@ _style('funk', (92, 116), swing=.12, scale='dorian', sidechain=0., chord_tau=.09
     chords='....x..x....x..x ....x.......x...')
 
 _style('hip-hop', (82, 100), swing=.3, sidechain=.2, chord_tau=.5,
-    kick='X......xX.x..... X.....x.X....... X.......x.x.....',
+    kick='X.......X.x..... X.....x.X....... X.......X.....o.',
     snare='....X.......X... ....X.......X..o',
-    hat='X.x.X.x.X.x.X.x. X.x.X.xxX.x.X.x.',
+    hat='X.o.X.o.X.o.X.o. X...X...X...X.o. X.ooX.o.X.o.X.oo',
     rim='................ .......o......o.',
-    bass='X......xX.x..... X.....x...X.....',
+    bass='X.......X.x..... X.....x.X.......',
     chords='X............... X.......x.......')
 
 _style('trap', (130, 150), sidechain=.4, chord_tau=.6, reverb=.2,
@@ -236,12 +236,12 @@ _style('drum-and-bass', (160, 176), sidechain=.4, chord_tau=.5, reverb=.18,
     chords='X............... ..X.....X.......')
 
 _style('breakbeat', (118, 138), swing=.05, sidechain=.2, chord_tau=.2,
-    kick='X.x.......x..... X.....x...x.....',
-    snare='....X..o.o..X..o ....X..o....X.x.',
-    hat='x.x.x.x.x.x.x.x.',
-    open='................ ......x.........',
-    bass='X.....x.X.....x. X..x..x.X..x..x.',
-    chords='..x..x....x..x.. X.....x.........')
+    kick='X.......X.x..... X.....x.X....... X.......X.....x.',
+    snare='....X..o....X..o ....X..o.o..X...',
+    hat='X.o.X.o.X.o.X.o. X.x.X.o.X.x.X.o.',
+    open='................ ..............o.',
+    bass='X...X...X.x.X... X...X.x.X...X...',
+    chords='X...x...X...x... X...X...X...X...')
 
 # %% ../nbs/04_groove.ipynb #be2efda6
 _style('reggaeton', (88, 102), sidechain=.3, chord_tau=.15,

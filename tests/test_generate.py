@@ -105,7 +105,7 @@ def test_candidates(d2m):
     m = d2m.generate(bouncer(), n_candidates=3)
     scores = m.report['scores']
     assert len(scores)==3 and len(set(scores))==3
-    assert max(scores)==pytest.approx(onset_agreement(d2m.codec.decode(m.codes)[:48000], 24000, m.beats), abs=1e-3)
+    assert max(scores)==pytest.approx(beat_agreement(d2m.codec.decode(m.codes)[:48000], 24000, m.beats), abs=1e-3)
 
 def test_progress(d2m):
     told = []
