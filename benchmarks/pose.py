@@ -19,10 +19,10 @@ ARMS = [(11,13,[13,15,17,19,21]), (13,15,[15,17,19,21]), (12,14,[14,16,18,20,22]
         (23,25,[25,27,29,31]), (25,27,[27,29,31]), (24,26,[26,28,30,32]), (26,28,[28,30,32])]
 
 
-def row(what, value, target=None, more=''):
+def row(what, value, target=None, more='', n=None, chance=None):
     "Print and keep a figure; `target` is ('>=', number) or ('<', number)"
     ok = None if target is None else bool(value>=target[1] if target[0]=='>=' else value<target[1])
-    ROWS.append(dict(what=what, value=float(value), target=target and ' '.join(map(str, target)), ok=ok, more=more))
+    ROWS.append(dict(what=what, value=float(value), target=target and ' '.join(map(str, target)), ok=ok, more=more, n=n, chance=chance))
     print(f'{what:52}{value:10.3f}  {" ".join(map(str, target)) if target else "":9} {"" if ok is None else "pass" if ok else "FAIL":5} {more}', flush=True)
 
 
@@ -94,7 +94,7 @@ def part_faults(W, cm):
             row(f'AUC of {kind}, {source}, {cm:g} cm', auc(s, y), more=f'{y.sum()} of {len(y)} frames; above the line: {(s[y]>.5).mean():.3f} of them, {(s[~y]>.5).mean():.4f} of the others')
     for source,v in every.items():
         s,y = (np.concatenate(a) for a in zip(*v))
-        row(f'AUC of any fault, highest of six, {source}, {cm:g} cm', auc(s, y), ('>=',.97), f'{len(v)} clips; chance 0.5')
+        row(f'AUC of any fault, highest of six, {source}, {cm:g} cm', auc(s, y), ('>=',.97), f'{len(v)} clips; chance 0.5', len(v), .5)
     for source in every:
         good = [quality(noisy(p, k, cm)).verdict for k,(s,p) in enumerate(W) if s==source]
         row(f'undamaged clips that are not called bad, {source}, {cm:g} cm', np.mean([v!='bad' for v in good]), more=f'"good": {np.mean([v=="good" for v in good]):.2f} of {len(good)}')
@@ -116,7 +116,7 @@ def part_repair(W, cm):
         for source,e in E.items():
             a,b,a0,b0 = np.nanmean(e, 0); total.setdefault(source, []).append(1-(b-b0)/(a-a0))
             row(f'error removed, {kind}, {source}, {cm:g} cm', total[source][-1], more=f'{100*a:.1f} cm -> {100*b:.1f} cm; without the fault {100*a0:.1f} -> {100*b0:.1f} cm')
-    for source,v in total.items(): row(f'error removed, mean of five faults, {source}, {cm:g} cm', np.mean(v), ('>=',.6), 'of what the fault added to the noise')
+    for source,v in total.items(): row(f'error removed, mean of five faults, {source}, {cm:g} cm', np.mean(v), ('>=',.6), 'of what the fault added to the noise', sum(k == source for k,_ in W), 0.)
 
 def part_long(W, cm):
     empty,back = [],[]
@@ -182,7 +182,9 @@ def main(argv=None):
     if 'speed' in parts: part_speed()
     if 'memory' in parts: part_memory()
     if a.json:
-        tmp = a.json.with_name(a.json.name+'.part'); tmp.write_text(json.dumps(ROWS, indent=1)); os.replace(tmp, a.json)
+        old = json.loads(a.json.read_text()) if a.json.exists() else []; done = {r['what'] for r in ROWS} # parts that were not measured stay
+        a.json.parent.mkdir(parents=True, exist_ok=True); tmp = a.json.with_name(a.json.name+'.part')
+        tmp.write_text(json.dumps([r for r in old if r['what'] not in done]+ROWS, indent=1)+'\n'); os.replace(tmp, a.json)
     failed = [r['what'] for r in ROWS if r['ok'] is False]
     print(f'{sum(r["ok"] is True for r in ROWS)} targets met, {len(failed)} missed', *failed, sep='\n  ')
     return 1 if failed else 0

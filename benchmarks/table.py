@@ -35,7 +35,12 @@ def find(goal, files):
         try: f = goal.find(x)
         except (KeyError, IndexError, TypeError, StopIteration, ValueError): return []
         return [] if f is None or f.value is None else [f]
-    return [Figure(e['value'], e.get('n'), e.get('chance'), e.get('target')) for e in entries(x) if re.search(goal.find, e['what']) and e.get('value') is not None]
+    return [Figure(e['value'], noted(e, 'n'), noted(e, 'chance'), e.get('target')) for e in entries(x) if re.search(goal.find, e['what']) and e.get('value') is not None]
+
+def noted(entry, key):
+    "A number beside a figure, in a field of its own or in its note, as in 'chance 0.12, n = 40'"
+    if entry.get(key) not in (None, ''): return entry[key]
+    m = re.search(rf'(?<!\w){key}\b\W{{0,3}}(\d+\.?\d*)', entry.get('note') or ''); return float(m[1]) if m else None
 
 def read(folder):
     "The JSON files of a folder, and what the shipped weights say of themselves"
@@ -187,9 +192,9 @@ SIZES = { # script: (a short run, the full one)
     'codec': ('--n 20', '--n 50'),
     'build': ('--kills 3 --filter 80 --rows 200 --clips 8 --seconds 3', ''),
     'model': ('', ''),
-    'generate': ('--n 40', '--n 200'),
+    'generate': ('--n 40 --parts speed,tempo,asked,long,seeds,street', '--n 200'),
     'live': ('--quick', ''),
-    'results': (None, '--full --cache runs/bench/clips'), # these two have no target of their own
+    'results': (None, '--full --cache runs/results'), # these two have no target of their own
     'ablation': (None, '')}
 
 def measure(names, full):

@@ -145,6 +145,27 @@ def test_prose(path):
     assert len(words)>=800, f'{len(words)} words of prose'
 
 
+@every
+def test_exercises(path):
+    "Two to four at the end, each with a folded answer; then the way on"
+    last = '\n'.join(source(c) for c in cells(path, 'markdown')[-3:]); assert '## Exercises' in last
+    text = last.split('## Exercises')[1]; asked = re.findall(r'^\d\. ', text, re.M)
+    assert 2<=len(asked)<=4 and text.count('<details><summary>Answer</summary>')==len(asked)==text.count('</details>')
+    ahead = [p for p in NBS if number(p)==number(path)+1]
+    assert (ahead[0].name if ahead else NBS[0].name) in text
+
+def test_map():
+    "README and tour promise the same, chapter by chapter"
+    row = lambda text: dict(re.findall(r'^\| \[(\d\d \w+)\]\([^)]*\) \| ([^|]+) \|', text, re.M))
+    tour, readme = row(source(cells(NBS[0], 'markdown')[-1])), row((ROOT/'README.md').read_text(encoding='utf-8'))
+    assert [*readme]==[f'{p.stem[:2]} {title(p)}' for p in NBS] and tour=={k: v for k, v in readme.items() if k[:2]!='00'}
+
+def test_glossary():
+    "Its links lead somewhere, and no word stands twice"
+    text = (ROOT/'docs'/'glossary.md').read_text(encoding='utf-8'); words = re.findall(r'^\* \*\*([^*]+)\*\*', text, re.M)
+    assert len(words)>40 and len({w.lower() for w in words})==len(words)
+    assert all((ROOT/'docs'/l).exists() for l in re.findall(r'\]\(([^)]+)\)', text))
+
 # ---- imports run downhill
 
 def imported(tree):

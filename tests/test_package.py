@@ -97,3 +97,19 @@ def test_archives_are_whole(dist):
     with tarfile.open(next(dist.glob('*.tar.gz'))) as tar: sdist = {n.split('/', 1)[1] for n in tar.getnames() if '/' in n}
     want = assets|code|{'settings.ini', 'setup.py', 'pyproject.toml', 'constraints.txt', 'README.md', 'LICENSE', 'NOTICE'}
     assert want<=sdist, sorted(want-sdist)
+
+
+# ---- as in Colab
+
+def test_wheel_trial_says_what_it_skips():
+    "`make test-wheel` without the interpreter that is asked for: said, counted, and no success"
+    p = subprocess.run([sys.executable, ROOT/'tools'/'test_wheel.py', '--python', '3.99', '00'], capture_output=True, text=True, timeout=300)
+    assert p.returncode==1 and 'SKIPPED Python 3.99' in p.stdout and p.stdout.strip().endswith('0 passed, 0 failed, 1 skipped (no Python 3.99)'), p.stdout+p.stderr
+
+def test_links():
+    "Every relative link of the documents leads to a file"
+    for doc in (ROOT/'README.md', ROOT/'CONTRIBUTING.md', *sorted((ROOT/'docs').glob('*.md'))):
+        text = re.sub(r'```.*?```', '', doc.read_text(encoding='utf-8'), flags=re.S)
+        for link in re.findall(r'\]\(([^)#\s]+)\)|src="([^"]+)"', text):
+            link = link[0] or link[1]
+            if '://' not in link: assert (doc.parent/link).exists(), f'{doc.name}: {link}'
