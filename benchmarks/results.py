@@ -1,8 +1,8 @@
 """How well does the music fit, beside luck and ceiling?
 
-    python benchmarks/results.py             60 dances, about 8 minutes on one quiet core
+    python benchmarks/results.py             60 dances, on all cores
     python benchmarks/results.py --full      200 dances
-    python benchmarks/results.py --cache D   keep what is generated in the folder D; run again to go on
+    python benchmarks/results.py --cache D   keep what is generated and measured in the folder D; stopped, the same line goes on
     python benchmarks/results.py --report r.html
 
 Choreography of unseen seeds with a detector's noise; the listener is librosa, which knows nothing of the dance. The numbers are kept
@@ -27,12 +27,12 @@ def verdicts(r):
 def main(argv=None):
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument('--full', action='store_true'); p.add_argument('--n', type=int); p.add_argument('--seconds', type=float, default=5.); p.add_argument('--model', default='nano')
-    p.add_argument('--data', type=Path); p.add_argument('--cache', type=Path); p.add_argument('--report', type=Path); p.add_argument('--embedding', default='mel-stats')
+    p.add_argument('--data', type=Path); p.add_argument('--cache', type=Path); p.add_argument('--report', type=Path); p.add_argument('--embedding', default='mel-stats'); p.add_argument('--workers', type=int, default=os.cpu_count())
     p.add_argument('--json', type=Path, default=Path(__file__).parent/'results'/'results.json')
     a = p.parse_args(argv); last = [0]
     def tell(_, share):
         if share-last[0] >= .1 or share == 1: last[0] = share; print(f'{share:.0%}', flush=True)
-    r = evaluate(a.model, a.data, a.n or (200 if a.full else 60), a.seconds, report=a.report, progress=tell, cache=a.cache, embedding=a.embedding)
+    r = evaluate(a.model, a.data, a.n or (200 if a.full else 60), a.seconds, report=a.report, progress=tell, cache=a.cache, embedding=a.embedding, workers=a.workers)
     print(f"\n{r['data']}, n = {r['n']}, {r['seconds']:g} s each\n\n{results_table(r)}\n\nLegacy, for comparison only\n{legacy_table(r)}\n\nThe worst\n{worst_table(r)}\n")
     verdicts(r); a.json.parent.mkdir(parents=True, exist_ok=True); tmp = a.json.with_name(f'.{a.json.name}.part')
     tmp.write_text(json.dumps(r, indent=1)+'\n', encoding='utf-8'); os.replace(tmp, a.json)

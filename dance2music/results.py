@@ -16,6 +16,7 @@ import base64, csv, hashlib, io, json, os, platform, re, tempfile, time, zlib
 from collections import namedtuple
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from html import escape
 from pathlib import Path
 import numpy as np
@@ -25,7 +26,7 @@ from scipy.stats import norm
 from . import __version__
 from .media import asset, dub
 from .pose import Pose, draw_skeleton
-from .rhythm import Beats, RhythmError, audio2beats, bcs_bhs, beat_align, beat_f, chance, legacy_onsets, legacy_summary, motion_beats, tempo_error
+from .rhythm import Beats, LegacyScores, RhythmError, audio2beats, bcs_bhs, beat_align, beat_f, chance, legacy_onsets, legacy_summary, motion_beats, tempo_error
 from .groove import STYLES, Music, groove
 from .dataset import half_time, make_pair, pair2record, read_records, record2arrays, split
 from .generate import DanceToMusic, check_wishes, onset_agreement, pick_style
@@ -315,6 +316,16 @@ def _kept(path):
     except Exception: return None
 
 # %% ../nbs/10_results.ipynb #9c9a8bc2
+def _content(*cases):
+    "8 characters for what the cases hold: a dance of the same name but other steps or length is another one"
+    h = hashlib.sha256()
+    for c in cases: h.update(c.pose.xyz.tobytes()); h.update(c.beats.times.tobytes()); h.update(np.ascontiguousarray(c.wav).tobytes())
+    return h.hexdigest()[:8]
+
+def _place(cache, mark, name, *rest):
+    "A file name in the folder of kept clips"
+    return Path(cache)/'-'.join([mark, re.sub(r'[^A-Za-z0-9.-]', '_', name), *map(str, rest)])
+
 def compose(
     d2m:DanceToMusic, # The pipeline
     case:Case, # A dance
@@ -324,7 +335,7 @@ def compose(
     **wishes # As for `DanceToMusic.generate`
 )->Music: # Its report has `took`, seconds
     "Our music for a dance, from the folder if it is there"
-    path = Path(cache)/f"{mark}-{re.sub(r'[^A-Za-z0-9.-]', '_', case.name)}-{seed}.npz" if cache else None
+    path = _place(cache, mark, case.name, _content(case), f'{seed}.npz') if cache else None
     if path and path.exists() and (music := _kept(path)): return music
     t0 = time.perf_counter(); music = d2m.generate(case.pose, seed=seed, seconds=case.seconds, **wishes)
     music.report['took'] = time.perf_counter()-t0
@@ -402,29 +413,49 @@ def _legacy(wavs, case):
         if len(true): out |= {(loris, k): bcs_bhs(true, legacy_onsets(w, case.sr, loris), case.seconds, loris) for k, w in sounds.items()}
     return out
 
+def _nll(d2m, case):
+    "What the true music surprises the model by, told everything: `(K,)`"
+    from dance2music.training import valid_nll
+    return valid_nll(d2m.model, [pair2record(case.pose, case.codes, case.grid, case.style, case.name)])
+
+def _remembered(path):
+    "What was measured before; None where there is nothing, or a damaged file"
+    try: m = json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, ValueError): return None
+    return dict(m, vectors={k: np.array(v) for k, v in m['vectors'].items()}, legacy={(bool(l), k): LegacyScores(*v) for l, k, *v in m['legacy']})
+
+def _remember(path, m):
+    lists = lambda x: x.tolist() if isinstance(x, (np.ndarray, np.generic)) else {k: lists(v) for k, v in x.items()} if isinstance(x, dict) else x
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _replace(path, json.dumps(dict(lists(m), legacy=[[l, k, *map(float, v)] for (l, k), v in m['legacy'].items()])).encode())
+
 def measure(
     d2m:DanceToMusic, # The pipeline
     case:Case, # A dance
     other:Case, # Another one
     seed:int, # Of the music
-    embed, # From `embedder`
-    cache=None, # Folder of kept clips
+    embed:tuple, # From `embedder`
+    cache=None, # Folder of kept clips and measures
     mark:str='', # From `fingerprint`
     **wishes # As for `DanceToMusic.generate`
-)->dict: # scores and vectors by sound, heard, legacy, detail
+)->dict: # scores and vectors by sound, legacy, detail
     "Everything about one dance"
+    path = _place(cache, mark, case.name, _content(case, other), re.sub(r'\W', '_', embed[0]), f'{seed}.json') if cache else None
+    if path and (m := _remembered(path)): return m
     music = compose(d2m, case, seed, cache, mark, **wishes); moves = motion_beats(case.pose)
     wavs = dict(ours=music.wav) | rivals(case, other, d2m.codec); heard = {k: hear(w, case.sr) for k, w in wavs.items()}
     d = detail(case, music, heard, wavs) | dict(cross_f=beat_f(within(other.beats, other.seconds), heard['ours']) if heard['ours'] else 0.)
-    d |= dict(cause=cause(d), true_beats=within(case.beats, case.seconds), given_beats=within(music.beats, case.seconds),
+    d |= dict(cause=cause(d), nll=_nll(d2m, case), seconds=case.seconds, true_beats=within(case.beats, case.seconds), given_beats=within(music.beats, case.seconds),
               heard_beats=heard['ours'].times if heard['ours'] else [], curve=_onset_curve(music.wav, case.sr))
-    vectors = {k: embed(w, case.sr) for k, w in (wavs | dict(true=case.wav)).items() if k not in ('grid', 'other')}
+    vectors = {k: embed[1](w, case.sr) for k, w in (wavs | dict(true=case.wav)).items() if k not in ('grid', 'other')}
     scores = {k: score(case, b, moves) for k, b in heard.items()}
     scores['metronome']['beat_f'] = chance(beat_f, within(case.beats, case.seconds), case.seconds, n=20) # all starts, not the one that was drawn
-    return dict(scores=scores, vectors=vectors, legacy=_legacy(wavs, case), detail=d)
+    m = dict(scores=scores, vectors=vectors, legacy=_legacy(wavs, case), detail=d)
+    if path: _remember(path, m)
+    return m
 
 # %% ../nbs/10_results.ipynb #1294d8d6
-def _rows(ms, seconds):
+def _rows(ms):
     "The rows that need only the scores"
     get = lambda sound, key: np.array([m['scores'][sound][key] for m in ms], float); d = lambda key: np.array([m['detail'][key] for m in ms], float)
     rows = {k: _row(k, get('ours', k), {c: get(c, k) for c in CHANCE}, {c: get(c, k) for c in CEILING}) for k in ms[0]['scores']['ours']}
@@ -432,7 +463,7 @@ def _rows(ms, seconds):
     rows['tracker_acc1'] = _row('tracker_acc1', [tempo_error(t, g).acc1 for t, g in zip(d('true_bpm'), d('given_bpm'))])
     rows['tracker_f'] = _row('tracker_f', d('tracker_f'), dict(metronome=get('metronome', 'beat_f')))
     rows['grid_f'] = _row('grid_f', d('grid_f'), dict(metronome=d('grid_chance')), dict(grid=get('grid', 'beat_f'), codec=get('codec', 'beat_f')))
-    rows['compute'] = _row('compute', d('took')/np.array(seconds))
+    rows['compute'] = _row('compute', d('took')/d('seconds'))
     return rows
 
 def _fad_row(ms, name):
@@ -452,32 +483,66 @@ def _legacy_rows(ms):
     return out
 
 # %% ../nbs/10_results.ipynb #331a1ffe
-def _nll_row(d2m, cases, folder):
+def _nll_row(d2m, ms, folder):
     "What true music surprises the model by, and the fools of its training run"
-    from dance2music.training import valid_nll
-    rows = [pair2record(c.pose, c.codes, c.grid, c.style, c.name) for c in cases]
-    each = np.array([valid_nll(d2m.model, [r]) for r in rows]) # (clips, K)
+    each = np.array([m['detail']['nll'] for m in ms]) # (clips, K)
     try: run = json.loads((Path(folder)/'training.json').read_text(encoding='utf-8')) if folder else {}
     except (OSError, ValueError): run = {}
     fools = {k: float(np.mean(run[k])) for k in ('unigram', 'bigram') if k in run}
     return _row('nll', each.mean(1), dict(uniform=np.log(d2m.model.config.codebook_size)) | fools, by_codebook=each.mean(0).tolist(), fools_n=run.get('held_out'))
 
+class _Made:
+    "Cases that are made when they are asked for"
+    def __init__(self, n, codec, seconds, seed): self.n, self.codec, self.seconds, self.seed, self.kept = n, codec, seconds, seed, {}
+    def __reduce__(self): return _Made, (self.n, None, self.seconds, self.seed) # each process has a codec of its own
+    def __len__(self): return self.n
+    def __getitem__(self, i):
+        self.kept = {j: c for j, c in self.kept.items() if i-2 < j < i+2}
+        if i not in self.kept: self.kept[i] = _made(self.seed+i, self.codec, self.seconds)
+        return self.kept[i]
+
 def _asked(d2m, model, data, n, seconds, seed):
     "The cases, and the folder of the model's training report"
     from dance2music.generate import _folders
     folder = None if isinstance(model, DanceToMusic) else _folders(model)[0]
-    if data is None: return made_cases(n, d2m.codec, seconds, seed), folder
+    if data is None: return _Made(n, d2m.codec, seconds, seed), folder
     try: c = json.loads((folder/'training.json').read_text(encoding='utf-8'))['config']
     except (OSError, ValueError, KeyError, TypeError): c = {}
     return recorded_cases(data, n, d2m.codec, c.get('held_out', .04), c.get('seed', 0)), folder
 
-def _check(data, n, seconds, seed, report, wishes):
+@lru_cache(1)
+def _loaded(model, device): return DanceToMusic.from_pretrained(model, device)
+
+def _some(which, d2m, cases, embedding, cache, mark, wishes):
+    "The measures of some of the cases, in whatever process; `d2m` may be a name and a device"
+    if isinstance(d2m, tuple):
+        d2m = _loaded(*d2m)
+        if isinstance(cases, _Made): cases.codec = d2m.codec
+    embed = embedder(embedding); return [(i, measure(d2m, cases[i], cases[(i+1) % len(cases)], i, embed, cache, mark, **wishes)) for i in which]
+
+def _all(d2m, cases, embedding, cache, mark, wishes, workers, progress):
+    "The measures of all cases, in order; somebody hears how far it is"
+    from joblib import Parallel, delayed
+    from tqdm import tqdm
+    n, ms = len(cases), {}; size = 1 if workers == 1 else max(1, min(5, -(-n//workers)))
+    each = ([*range(i, min(n, i+size))] for i in range(0, n, size))
+    done = (_some(w, d2m, cases, embedding, cache, mark, wishes) for w in each) if workers == 1 else \
+        Parallel(workers, return_as='generator_unordered')(delayed(_some)(w, d2m, cases, embedding, cache, mark, wishes) for w in each)
+    with tqdm(total=n, desc='clips', disable=progress is not True) as bar:
+        for some in done:
+            ms |= some; bar.update(len(some))
+            if callable(progress): progress('clips', len(ms)/n)
+    return [ms[i] for i in range(n)]
+
+def _check(model, data, n, seconds, seed, report, workers, wishes):
     "Refuse before the long work"
     if not isinstance(n, (int, np.integer)) or not 2 <= n <= 10000: raise ResultsError(f'n must be a whole number from 2 to 10000, not {n!r}')
     if data is None and not (isinstance(seconds, (int, float)) and 2 <= seconds <= 600): raise ResultsError(f'seconds must lie in 2..600, not {seconds!r}')
     if data is None and not (isinstance(seed, (int, np.integer)) and seed >= FIRST): raise ResultsError(f'seed must be a whole number from {FIRST} up (smaller ones belong to training), not {seed!r}')
     if data is not None and not Path(data).is_dir(): raise ResultsError(f'{data}: no such folder of records; `dance2music build` makes one')
     if report is not None and (Path(report).suffix.lower() != '.html' or not Path(report).parent.is_dir()): raise ResultsError(f'{report}: the report must be an .html file in a folder that exists')
+    if not isinstance(workers, int) or workers < 1: raise ResultsError(f'workers must be a whole number from 1 up, not {workers!r}')
+    if workers > 1 and isinstance(model, DanceToMusic): raise ResultsError('several workers need the name or folder of a model, not one that is loaded')
     if known := {'seed', 'seconds'} & {*wishes}: raise ResultsError(f'{known.pop()} cannot be wished for here')
     try: check_wishes(**wishes)
     except TypeError as e: raise ResultsError(str(e).replace('check_wishes() got an ', '')) from None
@@ -494,28 +559,20 @@ def evaluate(
     cache=None, # Folder in which generated clips are kept; run again to go on
     embedding:str='mel-stats', # For FAD, as in `embedder`
     device:str='cpu', # Where it computes
+    workers:int=1, # Processes
     **wishes # As for `DanceToMusic.generate`
 )->dict: # rows (by measure), legacy, cases, worst, and what it was measured on; plain numbers
     "How well the music fits, beside chance and ceiling"
-    _check(data, n, seconds, seed, report, wishes); name, embed = embedder(embedding)
+    _check(model, data, n, seconds, seed, report, workers, wishes); name = embedder(embedding)[0]
     d2m = model if isinstance(model, DanceToMusic) else DanceToMusic.from_pretrained(model, device)
     cases, folder = _asked(d2m, model, data, n, seconds, seed); mark = fingerprint(d2m, wishes)
-    ms = [measure(d2m, c, cases[(i+1) % len(cases)], i, embed, cache, mark, **wishes) for i, c in _told(cases, progress)]
-    rows = _rows(ms, [c.seconds for c in cases]) | dict(nll=_nll_row(d2m, cases, folder), fad=_fad_row(ms, name)); details = [m['detail'] for m in ms]
+    ms = _all(d2m if workers == 1 else (str(model), device), cases, embedding, cache, mark, wishes, workers, progress); details = [m['detail'] for m in ms]
+    rows = _rows(ms) | dict(nll=_nll_row(d2m, ms, folder), fad=_fad_row(ms, name))
     out = plain(dict(model='custom' if isinstance(model, DanceToMusic) else Path(model).name, fingerprint=mark, data='choreography of unseen seeds, detector noise' if data is None else Path(data).name,
-        n=len(cases), seconds=np.mean([c.seconds for c in cases]), seed=seed if data is None else None, wishes=wishes, embedding=name, version=__version__, date=time.strftime('%Y-%m-%d'),
+        n=len(cases), seconds=np.mean([d['seconds'] for d in details]), seed=seed if data is None else None, wishes=wishes, embedding=name, version=__version__, date=time.strftime('%Y-%m-%d'),
         machine=_machine(), rows={k: rows[k] for k in WHAT}, legacy=_legacy_rows(ms), worst=worst(details), cases=[{k: v for k, v in d.items() if np.ndim(v) == 0} for d in details]))
     if report is not None: write_report(out, report)
     return out
-
-def _told(cases, progress):
-    "The cases with their numbers; somebody hears how far it is"
-    from tqdm import tqdm
-    with tqdm(total=len(cases), desc='clips', disable=progress is not True) as bar:
-        for i, c in enumerate(cases):
-            yield i, c
-            bar.update()
-            if callable(progress): progress('clips', (i+1)/len(cases))
 
 def _machine():
     import torch

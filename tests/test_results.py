@@ -204,6 +204,25 @@ def test_kept_clips(d2m, kept, measured, monkeypatch):
     files[0].write_bytes(b'broken')
     assert results._kept(files[0]) is None and results._kept(files[1]) is not None
 
+def test_kept_measures(d2m, kept, measured, monkeypatch):
+    "What was measured is kept, to the last digit; another length, another dance, a damaged file are measured anew"
+    files = sorted(kept.glob('*.json')); assert len(files) == 2
+    monkeypatch.setattr(results, 'compose', lambda *a, **k: pytest.fail('asked for music'))
+    again = evaluate(d2m, n=2, seconds=2., cache=kept, n_candidates=1)
+    assert {k: v for k, v in again.items() if k not in ('machine', 'date')} == {k: v for k, v in measured[0].items() if k not in ('machine', 'date')}
+    for other in (dict(seconds=2.5), dict(seed=FIRST+7)):
+        with pytest.raises(pytest.fail.Exception, match='asked for music'): evaluate(d2m, n=2, cache=kept, n_candidates=1, **(dict(seconds=2.) | other))
+    text = files[0].read_text(); files[0].write_text(text[:99])
+    assert results._remembered(files[0]) is None and results._remembered(files[1]) is not None; files[0].write_text(text)
+
+def test_workers(tmp_path, d2m):
+    "Two processes make what one would, and keep it where one finds it"
+    kw = dict(n=2, seconds=2., n_candidates=1); told = []
+    r = evaluate(**kw, cache=tmp_path, workers=2, progress=lambda what, share: told.append(share)); files = sorted(tmp_path.iterdir())
+    assert told == [.5, 1] and len(files) == 4
+    assert evaluate(**kw, cache=tmp_path)['cases'] == r['cases'] and sorted(tmp_path.iterdir()) == files
+    with pytest.raises(ResultsError, match='several workers'): evaluate(d2m, workers=2)
+
 def test_report(measured, tmp_path, monkeypatch):
     r, page = measured; text = page.read_text(encoding='utf-8')
     assert text.count('data:image/png') == 2 and text.count('<table>') == 3 and 'http' not in text and 'BCS' in text
@@ -215,7 +234,7 @@ def test_report(measured, tmp_path, monkeypatch):
     assert old.read_text() == 'old' and [p.name for p in tmp_path.iterdir()] == ['r.html'] and '\n' not in str(e.value)
 
 @pytest.mark.parametrize('kw,why', [(dict(n=1), 'n must'), (dict(n='many'), 'n must'), (dict(seconds=.5), 'seconds must'), (dict(seed=7), 'belong to training'), (dict(data='nowhere'), 'no such folder'),
-    (dict(report='r.txt'), 'html'), (dict(report='nowhere/r.html'), 'exists'), (dict(embedding='vggish'), 'choose'), (dict(style='polka'), 'unknown style'), (dict(loudness=3), 'loudness'), (dict(model='nowhere'), 'no such folder')])
+    (dict(report='r.txt'), 'html'), (dict(report='nowhere/r.html'), 'exists'), (dict(embedding='vggish'), 'choose'), (dict(style='polka'), 'unknown style'), (dict(loudness=3), 'loudness'), (dict(model='nowhere'), 'no such folder'), (dict(workers=0), 'workers')])
 def test_refusals(kw, why):
     with pytest.raises(ValueError, match=why) as e: evaluate(**kw)
     assert '\n' not in str(e.value)
