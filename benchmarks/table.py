@@ -186,13 +186,13 @@ def page(folder=RESULTS):
 
 SIZES = { # script: (a short run, the full one)
     'end_to_end': ('time memory tempo --seeds 2', 'time memory tempo clips'),
-    'rhythm': ('made street ballroom video speed', ''),
+    'rhythm': ('--quick made street ballroom video speed', ''),
     'pose': ('--n 24 --cm 2', ''),
     'groove': ('--seeds 4 --render runs/bench/render', '--render runs/bench/render'),
     'codec': ('--n 20', '--n 50'),
-    'build': ('--kills 3 --filter 80 --rows 200 --clips 8 --seconds 3', ''),
+    'build': ('--kills 2 --filter 50 --rows 200 --clips 6 --seconds 3', ''),
     'model': ('', ''),
-    'generate': ('--n 40 --parts speed,tempo,asked,long,seeds,street', '--n 200'),
+    'generate': ('--n 30 --parts speed,tempo,asked,long,seeds,street', '--n 200'),
     'live': ('--quick', ''),
     'results': (None, '--full --cache runs/results'), # these two have no target of their own
     'ablation': (None, '')}
