@@ -59,7 +59,7 @@ for c in nb.cells:
 end = "import sys, dance2music; assert dance2music.__file__.startswith(sys.prefix), dance2music.__file__"
 nb.cells = [*cells, nbformat.v4.new_code_cell(end)]; nb.metadata['kernelspec'] = dict(name='python3', display_name='python3')
 try: NotebookClient(nb, timeout=900, kernel_name='python3', resources=dict(metadata=dict(path=folder))).execute()
-except Exception as e: print(str(e)[-3000:]); sys.exit(1)
+except Exception as e: print(re.sub(r'\x1b\[[0-9;]*m', '', str(e))[-3000:]); sys.exit(1)
 """
 
 def try_notebook(nb, bin, wheels, limits, flags, tmp):
@@ -68,8 +68,9 @@ def try_notebook(nb, bin, wheels, limits, flags, tmp):
     env = {k: v for k, v in os.environ.items() if k not in ('PYTHONPATH', 'PYTHONHOME', 'VIRTUAL_ENV', 'IN_TEST')} | dict(
         PATH=f'{bin}{os.pathsep}{os.environ["PATH"]}', PIP_FIND_LINKS=links, PIP_CONSTRAINT=str(limits), PIP_DISABLE_PIP_VERSION_CHECK='1', HF_HUB_OFFLINE='1', MPLBACKEND='module://matplotlib_inline.backend_inline')
     t = time.perf_counter()
-    p = subprocess.run([bin/'python', '-c', RUNNER, nb, empty, flags], env=env, cwd=empty, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=1800)
-    shutil.rmtree(empty, ignore_errors=True); return time.perf_counter()-t, p.stdout if p.returncode else ''
+    p = subprocess.run([bin/'python', '-c', RUNNER, nb, empty, flags], env=env, cwd=empty, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=3600)
+    said = '\n'.join(l for l in p.stdout.splitlines() if not l.startswith('[IPKernelApp]')); shutil.rmtree(empty, ignore_errors=True)
+    return time.perf_counter()-t, said or 'ended without a word' if p.returncode else ''
 
 def main(argv=None):
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -86,7 +87,7 @@ def main(argv=None):
             print(f'Python {run(bin/"python", "-c", "import platform; print(platform.python_version())").strip()}, an environment with PyTorch and a kernel, no dance2music', flush=True)
             for f in nbs:
                 seconds, why = try_notebook(shutil.copy2(f, books/f.name), bin, wheels, limits, flags, tmp)
-                passed, failed = passed + (not why), failed + bool(why); print(f'{"FAIL" if why else "pass"}  {version}  {f.stem:14}{seconds:6.0f} s', why, flush=True)
+                passed, failed = passed + (not why), failed + bool(why); print(f'{"FAIL" if why else "pass"}  {version}  {f.stem:14}{seconds:6.0f} s'+('\n'+why if why else ''), flush=True)
     print(f'{passed} passed, {failed} failed, {len(skipped)*len(nbs)} skipped{" (no Python "+", ".join(skipped)+")" if skipped else ""}'); return 1 if failed or not passed else 0
 
 if __name__ == '__main__': sys.exit(main())
