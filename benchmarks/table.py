@@ -201,11 +201,12 @@ def measure(names, full):
     "Run the scripts one after the other; one that breaks is said, and the others go on"
     out = RESULTS if full else SHORT; out.mkdir(parents=True, exist_ok=True); broken = []
     for name in names or SIZES:
-        args = SIZES[name][full]
+        args = SIZES[name][int(full)]
         if args is None and not names: continue
         print(f'\n== benchmarks/{name}.py {args or ""}', flush=True); t = time.perf_counter()
-        p = subprocess.run([sys.executable, str(HERE/f'{name}.py'), *(args or '').split(), '--json', str(out/f'{name}.json')], cwd=HERE.parent)
-        if p.returncode not in (0, 1): broken.append(name)
+        file = out/f'{name}.json'; before = file.stat().st_mtime_ns if file.exists() else 0
+        p = subprocess.run([sys.executable, str(HERE/f'{name}.py'), *(args or '').split(), '--json', str(file)], cwd=HERE.parent)
+        if p.returncode not in (0, 1) or not file.exists() or file.stat().st_mtime_ns == before: broken.append(name) # 1 may only say that a target is missed
         print(f'({name}: {time.perf_counter()-t:.0f} s)', flush=True)
     return out, broken
 

@@ -1,5 +1,5 @@
 "Measuring: intervals and distances worked out by hand, luck and ceiling, whose fault it was, files, refusals; and the numbers in the documents"
-import csv, importlib.util, json
+import csv, importlib.util, json, re
 from pathlib import Path
 import numpy as np, pytest, torch
 from transformers import EncodecModel
@@ -324,5 +324,14 @@ def test_targets(targets, tmp_path):
     assert (get('tempo error').value, get('tempo error').verdict, get('tempo error').n) == (.02, 'FAIL', 2) and get('quality filter, recall').verdict == 'pass'
     assert get('SNR').verdict == 'not measured' and len(rows) == sum(map(len, targets.GOALS.values()))
     assert 'not measured' in targets.text(tmp_path) and targets.page(tmp_path).count('\n## ') == len(targets.GOALS)
+
+def test_targets_of_a_run(targets, tmp_path, monkeypatch, capsys):
+    "Scripts that say nothing or break are named; the others count, and the committed results stay as they are"
+    for name, text in dict(codec='raise SystemExit(3)', live='pass', build="import sys; open(sys.argv[-1], 'w').write('{\"filter: recall\": {\"value\": 1.0}}')").items(): (tmp_path/f'{name}.py').write_text(text)
+    monkeypatch.setattr(targets, 'HERE', tmp_path); monkeypatch.setattr(targets, 'SHORT', tmp_path/'short'); monkeypatch.setattr(targets, 'RESULTS', tmp_path/'results')
+    assert targets.main(['--run', 'codec', 'live', 'build']) == 1; out = capsys.readouterr().out
+    assert 'BROKEN: codec, live' in out and re.search(r'quality filter, recall +1 .*pass', out) and not (tmp_path/'results').exists()
+    assert targets.main(['--run', 'build']) == 0 and 'BROKEN' not in capsys.readouterr().out
+    with pytest.raises(SystemExit): targets.main(['nonsense'])
 
 def test_page_of_targets(targets): assert (ROOT/'docs'/'targets.md').read_text(encoding='utf-8') == targets.page(), 'python tools/readme_numbers.py writes docs/targets.md anew'
