@@ -1075,9 +1075,15 @@ def _freeze(X, still, beat):
     edges = np.flatnonzero(np.diff(np.r_[0, still.astype(int), 0]))
     for i, j in zip(edges[::2], edges[1::2]):
         k = max(2, .3*beat)
-        w = (1. if i == 0 else ease((t-i)/k+.5))-ease((t-j)/(1.2*k)+1)
+        w = (1. if i == 0 else ease((t-i)/k+.5))-(ease((t-j)/(1.2*k)+1) if j < len(t) else 0*t)
         out[:,move] += np.clip(w, 0, 1)[:,None]*(X[i]-out)[:,move]
+        _hold_turn(out[:,_AT['spin']], i, j, k)
     return out
+
+def _hold_turn(spin, i, j, k):
+    "Stop turning in frames `i..j`, then go on: whole turns missed are left out, the rest is made up in `k` frames; in place"
+    missed = spin[min(j, len(spin)-1)]-spin[i]; whole = 2*np.pi*np.round(missed/2/np.pi)
+    spin[i:j] = spin[i]; spin[j:] -= whole+(missed-whole)*(1-ease(np.arange(len(spin)-j)/k))
 
 # %% ../nbs/04_groove.ipynb #74b64849
 def _pulse(d, beats):

@@ -270,3 +270,10 @@ def test_pose_error_forgives_camera_scale_and_delay():
     seen = Pose(np.roll(POSE.xyz, 1, 0)@R.T*.8+[.1, .2, .3], 24)
     assert pose_error(POSE, seen)[2:-2].std() < .01 < np.std(seen.xyz-POSE.xyz)
     with pytest.raises(ValueError, match='clean'): pose_error(POSE, detector_noise(POSE, dropout=.1))
+
+
+@pytest.mark.parametrize('style', STYLES)
+def test_no_energy_is_no_movement(style):
+    for seed in range(4): # turns included; what is left is the slow drift of a living body
+        x = choreograph(110, style, seed=seed, energy=0).xyz
+        assert np.linalg.norm(np.diff(x, axis=0), axis=-1).max()*24 < .35
