@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RECORD', 'CSS', 'Writer', 'Voice', 'Follower', 'Stream', 'soften', 'simulate', 'Watcher', 'camera_frames',
-           'file_frames', 'Speaker', 'live', 'record', 'Studio', 'page', 'app']
+           'file_frames', 'Pace', 'newest', 'Speaker', 'live', 'record', 'Studio', 'page', 'app']
 
 # %% ../nbs/11_live.ipynb #de1c52a3
 import math, threading, time
@@ -157,19 +157,22 @@ class Stream:
         self.dancers, self.wish, self.how = int(dancers), style, dict(seed=seed, temperature=temperature, guidance=guidance)
         self.window, self.every, self.chunk, self.fps = window, every, chunk, fps
         self.seen, self.asked, self.dropped, self.lock = deque(), 0., 0, threading.RLock()
-        self.energy, self.absent, self.made, self.owed, self.ready, self.log = .5, 0., 0, 0, np.zeros(0, np.float32), []
+        self.energy, self.alive, self.dull, self.absent, self.made, self.owed, self.ready, self.log = .5, 1., 0., 0., 0, 0, np.zeros(0, np.float32), deque(maxlen=2400)
+        self.shift = 0.                                            # stream time at which sample 0 is heard: a `Speaker` knows
         self._begin()
 
     @property
     def sample_rate(self): return self.d2m.codec.sample_rate
     @property
     def now(self): return self.seen[-1][0] if self.seen else 0.
+    @property
+    def at(self): return self.made/self.d2m.codec.frame_rate + self.shift # when the next code frame will be heard
 
 @patch
 def _begin(self:Stream):
     "A new piece: neutral groove, no tempo known"
-    self.wall, self.behind = None, 0.
-    self.follower = Follower(); self.follower.times = [self.made/self.d2m.codec.frame_rate]
+    self.filters, self.behind = None, np.zeros(2)
+    self.follower = Follower(); self.follower.times = [self.at]
     self.writer = Writer(self.d2m.model, 'house' if self.wish=='auto' else self.wish, **self.how); self.voice = Voice(self.d2m.codec)
 
 # %% ../nbs/11_live.ipynb #d0583bd0
@@ -213,7 +216,8 @@ def _listen(self:Stream, t):
     poses = self._recent(t, self.window) if here else []
     es = [float(motion_energy(p, 1, start=p.seconds)[0]) for p in poses if p.seconds > .5]
     moving = sum(e > .25 for e in es)
-    self.energy = float(np.mean(es))*(.5+.5*moving/self.dancers) if es else 0.
+    if es: self.energy, self.alive, self.dull = float(np.mean(es))*(.5+.5*moving/self.dancers), max(es), 1-moving/self.dancers
+    elif not here: self.energy = self.alive = 0.
     if self.follower is None or not poses or min(p.seconds for p in poses) < 2: return
     try: beats = pose2beats(poses if len(poses) > 1 else poses[0])
     except RhythmError: return
@@ -234,26 +238,27 @@ def soften(
 def _make(self:Stream):
     "One chunk more"
     rate = self.d2m.codec.frame_rate; n, hop = self.chunk, self.d2m.codec.hop
-    if self.absent > 2: # nobody: what is owed, and silence
+    if self.absent > 2 or self.at > self.now+3: # nobody, or no pictures any more: what is owed, and silence
         out = np.zeros((self.owed+n)*hop, np.float32); held = self.voice.held
         out[:len(held)] = held*np.linspace(1, 0, len(held))
         self.follower, self.owed, self.voice.held = None, 0, held[:0]; self.made += n; return out
     if self.follower is None: self._begin()
-    grid = self.follower.grid(self.made/rate, n, rate)
+    grid = self.follower.grid(self.at, n, rate)
     out = self.voice.say(self.writer.write(grid, np.full(n, self.energy, np.float32)))
     self.made += n; self.owed += n - len(out)//hop
     return soften(self._filter(out))
 
 @patch
 def _filter(self:Stream, x):
-    "Chapter 09's `breaks`, a piece at a time"
-    from scipy.signal import butter, sosfilt, sosfilt_zi
+    "Chapter 09's `breaks`, a piece at a time, when all stand still; and less of the top when only some of the floor moves"
+    from scipy.signal import butter, sosfilt
     from dance2music.generate import LOW, WALL
-    sos = butter(2, 250, fs=self.sample_rate, output='sos')
-    if self.wall is None: self.wall = 0*sosfilt_zi(sos)
-    low, self.wall = sosfilt(sos, x, zi=self.wall)
-    to = float(np.clip((LOW-self.energy)/.2, 0, 1)); a = np.linspace(self.behind, to, len(x)); self.behind = to if len(x) else self.behind
-    return (1-a)*x + a*WALL*low
+    kinds = [butter(2, f, kind, fs=self.sample_rate, output='sos') for f, kind in ((250, 'low'), (2500, 'high'))]
+    if self.filters is None: self.filters = [np.zeros((len(k), 2)) for k in kinds]
+    (low, a), (top, b) = (sosfilt(k, x, zi=z) for k, z in zip(kinds, self.filters)); self.filters = [a, b]
+    to = np.clip([(LOW-self.alive)/.2, self.dull], 0, 1); wall, dull = np.linspace(self.behind, to, len(x)).T
+    if len(x): self.behind = to
+    return (1-wall)*(x-dull*top) + wall*WALL*low
 
 @patch
 def pull(self:Stream,
@@ -279,7 +284,7 @@ def simulate(
     wav, costs, n, end = [], [], round(block*stream.sample_rate), 0
     for i, frame in enumerate(poses):
         t0 = time.perf_counter(); stream.push(frame, i/fps)
-        while end*block <= i/fps: wav.append(stream.pull(n)); end += 1
+        while end*block <= i/fps+ahead: wav.append(stream.pull(n)); end += 1
         costs.append((i/fps, time.perf_counter()-t0))
     return dict(wav=np.concatenate(wav), log=stream.log, costs=[c for _, c in costs], late=_late(costs, ahead))
 
@@ -289,20 +294,59 @@ def _late(costs, ahead):
     return late
 
 # %% ../nbs/11_live.ipynb #38045fd1
-def _crowd(model, people):
-    "A detector and tracker that looks for several people in the whole picture"
-    from dance2music.pose import _quiet, pose_model
-    with _quiet():
-        from mediapipe.tasks.python import BaseOptions, vision
-        return vision.PoseLandmarker.create_from_options(vision.PoseLandmarkerOptions(base_options=BaseOptions(model_asset_path=str(pose_model(model))),
-            running_mode=vision.RunningMode.VIDEO, num_poses=people, min_pose_detection_confidence=.3, min_tracking_confidence=.9))
+class _Seat:
+    "A window of the picture for one person, with a tracker of its own that looks at nothing else"
+    def __init__(self, model):
+        from dance2music.pose import _landmarker
+        self.lm, self.box, self.unseen = _landmarker(model, 1), None, 0
+
+    def look(self, frame, ms):
+        "The person in the window `(0 or 1,33,6)`; the window stays where it is until the person nears its edge"
+        from dance2music.pose import _around, _centre, _extent, _picture, _rows
+        x0, y0, x1, y1 = self.box
+        rows = _rows(self.lm.detect_for_video(_picture(frame[y0:y1,x0:x1]), ms), x1-x0, y1-y0); rows[...,4:] += np.float32([x0, y0])
+        if len(rows):
+            c, size = _centre(rows[0]), _extent(rows[0])
+            if np.abs(c-[(x0+x1)/2, (y0+y1)/2]).max() > .6*size: self.box = _around(c, size, *frame.shape[1::-1])
+        return rows
+
+class _Crowd:
+    "Several people: a seat for each, and a look at another part of the picture each time for those who have none"
+    def __init__(self, model, people):
+        from concurrent.futures import ThreadPoolExecutor
+        from dance2music.pose import _landmarker
+        self.usher, self.seats, self.pool, self.n = _landmarker(model, people), [_Seat(model) for _ in range(people)], ThreadPoolExecutor(2), 0
+    def close(self):
+        self.pool.shutdown()
+        for lm in (self.usher, *(s.lm for s in self.seats)): lm.close()
+
+    def see(self, frame, ms):
+        "Everybody, as rows `(n,33,6)`"
+        from dance2music.pose import _apart
+        taken = [s for s in self.seats if s.box]; rows = list(self.pool.map(lambda s: s.look(frame, ms), taken)); self.n += 1
+        for i, s in enumerate(taken):
+            double = len(rows[i]) and any(len(r) and _apart(r[0], rows[i][0]) < .25 for r in rows[:i])    # two trackers on one person
+            s.unseen = s.unseen+1 if double or not len(rows[i]) else 0
+            if double or s.unseen > 12: s.box, s.unseen = None, 0
+        rows = [r for s, rs in zip(taken, rows) if s.box for r in rs]
+        free = next((s for s in self.seats if not s.box), None)
+        return rows + self._usher(frame, rows, free) if free and self.n % 2 else rows
+
+    def _usher(self, frame, rows, seat):
+        "Seat somebody new, if one stands in the next part of the picture"
+        from dance2music.pose import _around, _centre, _distinct, _extent, _look, _strips
+        h, w = frame.shape[:2]; parts = _strips(w, h); new = list(_look(self.usher, frame, parts[self.n//2 % len(parts)]))
+        size = max(map(_extent, rows), default=0.)
+        new = [r for r in _distinct([*rows, *new])[len(rows):] if _extent(r) > .4*size and r[:,3].mean() > .5]    # no specks in the background
+        if new: seat.box = _around(_centre(new[0]), _extent(new[0]), w, h)
+        return new[:1]
 
 # %% ../nbs/11_live.ipynb #93bc2e76
 class Watcher:
     "People in one frame after the other: `see` gives `(D,33,3)`, NaN where somebody is missing"
     def __init__(self, dancers:int=1, fps:float=24., model:str='full'):
         from dance2music.pose import _landmarker
-        self.dancers, self.fps, self.lm = dancers, fps, _landmarker(model, 1) if dancers == 1 else _crowd(model, dancers)
+        self.dancers, self.fps, self.lm = dancers, fps, _landmarker(model, 1) if dancers == 1 else _Crowd(model, dancers)
         self.tracks, self.hips, self.scale, self.n, self.ms = [None]*dancers, np.zeros((dancers, 2)), [None]*dancers, 0, -1
     def close(self): self.lm.close()
     def __enter__(self): return self
@@ -315,9 +359,10 @@ def see(self:Watcher,
 )->np.ndarray: # `(D,33,3)` float32 metres, hips followed as they go
     "Who is there"
     from dance2music.pose import _distinct, _picture, _quiet, _rows
-    self.n += 1; self.ms = max(self.ms+1, round(1000*(self.n/self.fps if t is None else t)))
-    with _quiet() if self.n < 3 else nullcontext(): r = self.lm.detect_for_video(_picture(frame), self.ms)
-    rows = _distinct(_rows(r, *frame.shape[1::-1])); out = np.full((self.dancers, 33, 3), np.nan, np.float32)
+    self.n = max(self.n+1, 0 if t is None else round(t*self.fps)); self.ms = max(self.ms+1, round(1000*(self.n/self.fps if t is None else t)))
+    with _quiet() if not any(self.tracks) else nullcontext():
+        rows = _rows(self.lm.detect_for_video(_picture(frame), self.ms), *frame.shape[1::-1]) if self.dancers == 1 else _distinct(self.lm.see(frame, self.ms))
+    out = np.full((self.dancers, 33, 3), np.nan, np.float32)
     for d, row in self._places(rows): out[d] = row[:,:3]; out[d,:,:2] += self._follow(d, row)
     return out
 
@@ -355,7 +400,7 @@ def _follow(self:Watcher, d, row):
 def camera_frames(
     number:int=0 # Which camera
 ): # Yields `(seconds, (H,W,3) uint8 RGB)`
-    "Pictures of a camera, as they come"
+    "Pictures of a camera, as they come; the end if it is unplugged"
     import sys, av
     from dance2music.media import MediaError
     kind, name = {'linux': ('v4l2', f'/dev/video{number}'), 'darwin': ('avfoundation', f'{number}:none'), 'win32': ('dshow', f'video={number}')}.get(sys.platform, (None, None))
@@ -365,7 +410,7 @@ def camera_frames(
         t0 = time.monotonic()
         try:
             for frame in c.decode(video=0): yield time.monotonic()-t0, frame.to_ndarray(format='rgb24')
-        except (OSError, av.FFmpegError): return                   # unplugged: the music ends with the pictures
+        except (OSError, av.FFmpegError): return
 
 def file_frames(
     video, # A video file
@@ -379,18 +424,70 @@ def file_frames(
         if pace: time.sleep(max(0, t0+i/fps/pace-time.monotonic()))
         yield i/fps, frame
 
+# %% ../nbs/11_live.ipynb #b1a9c3d1
+class Pace:
+    "How many pictures a second to look at, so that the work keeps up with the clock"
+    def __init__(self,
+        rates=(24, 12, 8, 6), # Pictures a second, best first
+        full:float=.9, # Share of the time that may be spent on work
+        every:float=1. # Seconds between two decisions
+    ): self.rates, self.full, self.every, self.i, self.next, self.since, self.work, self.calm = rates, full, every, 0, -math.inf, None, 0., 0
+    @property
+    def rate(self): return self.rates[self.i]
+    def due(self, t):
+        "Is the picture of time `t` to be looked at?"
+        if t < self.next-1e-3: return False
+        self.next = max(self.next, t-1/self.rate) + 1/self.rate; return True
+    def worked(self, t, seconds):
+        "So long was the work on the picture of time `t`; True if the rate changes"
+        if self.since is None: self.since = t; return False         # the first picture wakes everything up
+        self.work += seconds
+        if t-self.since < self.every: return False
+        busy, was = self.work/(t-self.since), self.i; self.since, self.work = t, 0.
+        up = busy*self.rates[max(0, was-1)]/self.rate < .8*self.full; self.calm = self.calm+1 if up else 0
+        if busy > self.full: self.i, self.calm = min(was+1, len(self.rates)-1), 0
+        elif self.calm >= 4: self.i, self.calm = max(was-1, 0), 0
+        return self.i != was
+
+# %% ../nbs/11_live.ipynb #b1a9c3d3
+def newest(
+    frames, # Yields `(seconds, picture)`, perhaps faster than they are taken
+    patience:float=5. # Seconds without a picture that count as the end
+): # Yields the same, less what came while nobody asked
+    "The newest picture each time"
+    slot, ready, ended, stop, failed = deque(maxlen=1), threading.Event(), threading.Event(), threading.Event(), []
+    def read():
+        try:
+            for x in frames:
+                slot.append(x); ready.set()
+                if stop.is_set(): break
+        except BaseException as e: failed.append(e)
+        finally: getattr(frames, 'close', int)(); ended.set(); ready.set()
+    threading.Thread(target=read, daemon=True).start()
+    try:
+        while ready.wait(patience):
+            ready.clear(); over = ended.is_set()
+            if slot: yield slot.popleft(); ready.set() if over else None
+            elif over: break
+        if failed: raise failed[0]
+    finally: stop.set()
+
 # %% ../nbs/11_live.ipynb #41523178
 class Speaker:
     "Sound to the default output while it is being made; silence, and a count, when it is late"
-    def __init__(self, stream, ahead:float=.3):
+    def __init__(self, stream, t=0., ahead:float=.3):
         import sounddevice as sd
-        self.stream, self.ready, self.ahead, self.late, self.stop = stream, deque(), int(ahead*10), 0, threading.Event()
-        self.n = stream.sample_rate//10
+        self.stream, self.ready, self.ahead, self.late, self.played, self.stop = stream, deque(), int(ahead*10), 0, 0, threading.Event()
+        self.n, self.start = stream.sample_rate//10, time.monotonic()-t                       # `t`: what time it is in the stream now
         self.out = sd.OutputStream(stream.sample_rate, self.n, channels=1, dtype='float32', callback=self.ask)
+        stream.shift = t+self.out.latency
         self.worker = threading.Thread(target=self.work, daemon=True); self.worker.start(); self.out.start()
     def ask(self, out, n, *_):
         try: out[:,0] = self.ready.popleft()
-        except IndexError: out[:] = 0; self.late += 1
+        except IndexError: out[:] = 0; self.late += 1; return
+        d = time.monotonic()-self.start+self.out.latency - self.played/self.stream.sample_rate - self.stream.shift
+        self.stream.shift += d if abs(d) > .05 else .02*d          # after an underrun the music is late: the grid has to know
+        self.played += n
     def work(self):
         while not self.stop.is_set():
             if len(self.ready) < self.ahead: self.ready.append(self.stream.pull(self.n))
@@ -407,22 +504,29 @@ def live(
     model:str='full', # Pose model
     sound:bool=True, # Play it, where there is a loudspeaker
     tell=print # Called with a line of text every second
-)->dict: # `seconds`, `bpm`, `locked`, `late`, `dropped`, `sound`: what happened
+)->dict: # `seconds`, `bpm`, `locked`, `late`, `dropped`, `rate` (poses a second), `sound`, `ended`: what happened
     "Music for what a camera sees, while it sees it; Ctrl-C ends it and keeps what was made"
-    stream, told = Stream(dancers=dancers, style=style, seed=seed), -1.
-    frames = camera_frames(source) if isinstance(source, int) else file_frames(source, pace=pace)
-    speaker = _speaker(stream) if sound and pace == 1 else None
+    from dance2music.media import MediaError
+    stream, told, looks, speaker, camera = Stream(dancers=dancers, style=style, seed=seed), -1., 0, None, isinstance(source, int)
+    frames, ended = camera_frames(source) if camera else file_frames(source, pace=pace), 'the camera sends no more pictures' if camera else 'the video is over'
+    pacer = Pace() if camera or pace == 1 else None
     with Watcher(dancers, model=model) as watcher, _recorder(out, stream.sample_rate) as write:
         try:
-            for t, frame in frames:
-                if seconds and t > seconds: break
-                stream.push(watcher.see(frame, t), t)
+            for t, frame in newest(frames) if pacer else frames:
+                if seconds and t > seconds: ended = 'the time is over'; break
+                if sound and pacer and not looks: speaker = _speaker(stream, t)
+                t0 = time.monotonic()
+                if pacer is None or pacer.due(t): stream.push(watcher.see(frame, t), t); looks += 1
                 while speaker is None and write.n/stream.sample_rate <= t: write(stream.pull(2400))
+                if pacer and pacer.worked(t, time.monotonic()-t0) and tell: tell(f'{t:6.1f} s  now {pacer.rate:g} poses a second')
                 if tell and t-told >= 1 and stream.log: told = t; tell(_line(stream, t))
-        except KeyboardInterrupt: pass
-    if speaker: speaker.close()
+        except KeyboardInterrupt: ended = 'stopped'
+        finally:
+            if speaker: speaker.close()
+        if camera and not looks and ended != 'stopped': raise MediaError(f'camera {source}: it could be opened, but sends no pictures')
     last = stream.log[-1] if stream.log else {}
-    return dict(seconds=round(stream.now, 2), bpm=last.get('bpm'), locked=last.get('locked', False), late=speaker.late if speaker else 0, dropped=stream.dropped, sound='loudspeaker' if speaker else 'file' if out else 'none')
+    return dict(seconds=round(stream.now, 2), bpm=last.get('bpm'), locked=last.get('locked', False), late=speaker.late if speaker else 0, dropped=stream.dropped,
+                rate=round(looks/max(stream.now, 1/24), 1), sound='loudspeaker' if speaker else 'file' if out else 'none', ended=ended)
 
 @contextmanager
 def _recorder(out, sr):
@@ -441,8 +545,8 @@ def _recorder(out, sr):
         os.replace(tmp, out)
     finally: tmp.unlink(missing_ok=True)
 
-def _speaker(stream):
-    try: return Speaker(stream)
+def _speaker(stream, t):
+    try: return Speaker(stream, t)
     except Exception: return None                                  # no PortAudio, no device
 
 def _line(stream, t):
@@ -472,10 +576,11 @@ class Studio:
         d2m='nano', # A `DanceToMusic`, or what `from_pretrained` takes
         mb:float=200, # Largest upload
         seconds:float=180, # Longest video
+        work:float=600, # Longest time to work on it, seconds
         keep:int=8 # How many poses to remember
     ):
         import tempfile
-        self.name, self.mb, self.seconds, self.keep, self.poses = d2m, mb, seconds, keep, {}
+        self.name, self.mb, self.seconds, self.work, self.keep, self.poses = d2m, mb, seconds, work, keep, {}
         self.folder, self.lock = tempfile.TemporaryDirectory(prefix='dance2music-'), threading.Lock()
 
     @property
@@ -489,10 +594,21 @@ def check(self:Studio, video):
     "Refuse what is no video, or too large, or too long"
     from pathlib import Path
     from dance2music.generate import video_seconds
+    from dance2music.media import probe
     if not video: raise GenerateError('no video yet: upload one, record one, or choose the example')
     if (mb := Path(video).stat().st_size/1e6) > self.mb: raise GenerateError(f'the video has {mb:.0f} MB; at most {self.mb:g} are taken here')
     if (s := video_seconds(video)) > self.seconds: raise GenerateError(f'the video lasts {s:.0f} s; at most {self.seconds:g} s are taken here')
+    if max(wh := (probe(video).width, probe(video).height)) > 4096: raise GenerateError(f'the pictures are {wh[0]} x {wh[1]}; at most 4096 pixels a side are taken here')
     return s
+
+@patch
+def hurry(self:Studio, progress):
+    "`progress`, and the end of it when the work takes too long"
+    end = time.monotonic()+self.work
+    def tell(stage, share=0.):
+        if time.monotonic() > end: raise GenerateError(f'this takes longer than {self.work:g} s, which is the limit here; a shorter video will do')
+        if progress: progress(stage, share)
+    return tell
 
 @patch
 def pose(self:Studio, video, dancers, progress):
@@ -516,7 +632,7 @@ def make(self:Studio,
     import shutil, tempfile
     from pathlib import Path
     from dance2music.generate import _write, sync_numbers
-    seconds, d = self.check(video), Path(tempfile.mkdtemp(dir=self.folder.name)); self._tidy(d)
+    seconds, d, progress = self.check(video), Path(tempfile.mkdtemp(dir=self.folder.name)), self.hurry(progress); self._tidy(d)
     try:
         pose = self.pose(video, int(dancers), progress); d2m = self.d2m
         music = d2m.generate(pose, bpm, style, int(seed), seconds=seconds, temperature=temperature, energy=energy, dancers=int(dancers), progress=progress)
@@ -550,7 +666,9 @@ def _words(music, n):
     return '\n\n'.join([*told, *(f'⚠ {w}' for w in music.report['warnings'])])
 
 # %% ../nbs/11_live.ipynb #1f2b348b
-CSS = '.gradio-container{max-width:1100px!important;margin:auto} footer{display:none!important}'
+CSS = """.gradio-container{max-width:1100px!important;margin:auto} footer{display:none!important}
+#dance video,#result video{max-height:60vh} .wrap .thumbnail-lg{width:5rem} :focus-visible{outline:2px solid #ea580c!important;outline-offset:2px}
+@media (max-width:640px){#files button{width:100%}}"""
 
 def _number_or_auto(x): return 'auto' if x is None or str(x).strip().lower() in ('', 'auto') else x
 
@@ -567,18 +685,19 @@ def page(
         with gr.Row():
             with gr.Column():
                 video = gr.Video(label='Your dance', sources=['upload', 'webcam'], elem_id='dance')
-                gr.Examples([[str(asset('clip.mp4'))]], [video], label='Example')
-                with gr.Row(): style = gr.Dropdown(['auto', *STYLES], value='auto', label='Style', elem_id='style'); bpm = gr.Textbox('auto', label='BPM', info="40 to 240, or auto", elem_id='bpm')
+                gr.Examples([[str(asset('clip.mp4'))]], [video], label='No video at hand? Take this one')
+                with gr.Row(): style = gr.Dropdown(['auto', *STYLES], value='auto', label='Style', info='auto: as the dance asks', elem_id='style'); bpm = gr.Textbox('auto', label='BPM', info='40 to 240, or auto', elem_id='bpm')
                 with gr.Accordion('More', open=False):
                     energy = gr.Textbox('auto', label='Energy', info='0 to 1, or auto: as the dancer moves'); dancers = gr.Slider(1, 4, 1, step=1, label='Dancers')
-                    seed = gr.Number(0, precision=0, label='Seed', info='another number, another piece'); temperature = gr.Slider(.3, 1.5, 1., step=.05, label='Temperature')
+                    seed = gr.Number(0, precision=0, label='Seed', info='another number, another piece'); temperature = gr.Slider(.3, 1.5, 1., step=.05, label='Temperature', info='below 1 safer, above 1 wilder')
                 go = gr.Button('Make music', variant='primary', elem_id='go')
+                gr.Markdown(f'<small>Up to {studio.mb:g} MB and {studio.seconds:g} s. One video is worked on at a time; who comes later waits in a queue. What you upload and what is made from it is deleted within two hours.</small>')
             with gr.Column():
-                result = gr.Video(label='With music', elem_id='result', autoplay=False); text = gr.Markdown(elem_id='words')
-                with gr.Tab('Beat'): picture = gr.Image(label='Motion, beat and onsets', show_label=False)
-                with gr.Tab('Skeleton'): skeleton = gr.Image(label='What was seen', show_label=False)
-                files = gr.Files(label='Download: video, sound, report', elem_id='files')
-        go.click(_handler(studio, gr), [video, style, bpm, energy, dancers, seed, temperature], [result, text, picture, skeleton, files], concurrency_limit=1, api_visibility='private')
+                result = gr.Video(label='With music', elem_id='result', autoplay=False, buttons=[]); text = gr.Markdown(elem_id='words')
+                with gr.Row(elem_id='files'): files = [gr.DownloadButton(name, interactive=False, size='sm', min_width=80) for name in ('Video', 'Sound', 'Report')]
+                with gr.Tab('Beat'): picture = gr.Image(label='Motion, beat and onsets', show_label=False, interactive=False, buttons=['fullscreen'], alt_text='How the dancer moves, the beat found in it, and the onsets of the music')
+                with gr.Tab('Skeleton'): skeleton = gr.Image(label='What was seen', show_label=False, interactive=False, buttons=['fullscreen'], height=420, alt_text='A picture of the video with the skeleton that was found')
+        go.click(_handler(studio, gr), [video, style, bpm, energy, dancers, seed, temperature], [result, text, picture, skeleton, *files], concurrency_limit=1, api_visibility='private')
     return demo
 
 def _handler(studio, gr):
@@ -591,7 +710,7 @@ def _handler(studio, gr):
         except Exception:
             logging.getLogger(__name__).exception('the page could not make music')
             raise gr.Error('something went wrong here, not with your video; the server\'s log tells more', print_exception=False) from None
-        return r['video'], r['text'], r['picture'], r['skeleton'], [r['video'], r['wav'], r['report']]
+        return r['video'], r['text'], r['picture'], r['skeleton'], *(gr.DownloadButton(value=r[k], interactive=True) for k in ('video', 'wav', 'report'))
     return handle
 
 # %% ../nbs/11_live.ipynb #6d55e1d4
@@ -601,7 +720,7 @@ def app(
     share:bool=False, # A public address through Gradio's servers, for 72 hours
     model='nano', # As in `DanceToMusic.from_pretrained`
     block:bool=True, # Wait until it is stopped
-    **limits # `mb`, `seconds`: as in `Studio`
+    **limits # `mb`, `seconds`, `work`: as in `Studio`
 ): # The `gradio.Blocks`, running
     "Serve the page"
     try: import gradio as gr
