@@ -17,15 +17,18 @@ import table
 FILES = ROOT/'benchmarks'/'results', ROOT/'dance2music'/'assets'/'pose2music-nano'
 DOCS = [p for p in (ROOT/'README.md', ROOT/'CHANGELOG.md', *sorted((ROOT/'docs').glob('**/*.md')), *sorted((ROOT/'dance2music'/'assets').glob('*/README.md'))) if p.is_file()]
 
+def diff(a, b): return [l for l in difflib.unified_diff(a.splitlines(), b.splitlines(), lineterm='', n=0) if l[:3] not in ('---', '+++') and l[:2] != '@@']
+
 def main(argv=None):
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter); p.add_argument('--check', action='store_true')
     check, changed, unknown = p.parse_args(argv).check, 0, 0
     for f in {*DOCS, ROOT/'docs'/'targets.md'}:
         old = f.read_text(encoding='utf-8') if f.exists() else ''; new = table.page() if f.name == 'targets.md' else fill_numbers(old, FILES)
         lost = [s for s in stale_numbers(new, FILES)]; unknown += len(lost)
-        if new != old or lost: print(f'== {f.relative_to(ROOT)}', *lost, sep='\n')
+        said = lost + (diff(old, new) if f.name == 'targets.md' else [l for l in stale_numbers(old, FILES) if l not in lost])
+        if said: print(f'== {f.relative_to(ROOT)}', *said, sep='\n')
         if new == old: continue
-        changed += 1; print('\n'.join(l[:300] for l in difflib.unified_diff(old.splitlines(), new.splitlines(), lineterm='', n=0) if l[:3] not in ('---', '+++') and l[:2] != '@@'))
+        changed += 1
         if not check: f.write_text(new, encoding='utf-8')
     print(f'{changed} files {"would change" if check else "changed"}, {unknown} marks without a number'); return 1 if unknown or (check and changed) else 0
 
