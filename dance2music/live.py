@@ -298,16 +298,18 @@ class _Seat:
     "A window of the picture for one person, with a tracker of its own that looks at nothing else"
     def __init__(self, model):
         from dance2music.pose import _landmarker
-        self.lm, self.box, self.unseen = _landmarker(model, 1), None, 0
+        self.lm, self.box, self.size, self.unseen = _landmarker(model, 1), None, 1., 0
+
+    def put(self, row, frame):
+        from dance2music.pose import _around, _centre, _extent
+        self.size = _extent(row); self.box = _around(_centre(row), self.size, *frame.shape[1::-1])
 
     def look(self, frame, ms):
-        "The person in the window `(0 or 1,33,6)`; the window stays where it is until the person nears its edge"
-        from dance2music.pose import _around, _centre, _extent, _picture, _rows
+        "The person in the window `(0 or 1,33,6)`; the window stays where it is until the person outgrows it"
+        from dance2music.pose import _centre, _extent, _picture, _rows
         x0, y0, x1, y1 = self.box
         rows = _rows(self.lm.detect_for_video(_picture(frame[y0:y1,x0:x1]), ms), x1-x0, y1-y0); rows[...,4:] += np.float32([x0, y0])
-        if len(rows):
-            c, size = _centre(rows[0]), _extent(rows[0])
-            if np.abs(c-[(x0+x1)/2, (y0+y1)/2]).max() > .6*size: self.box = _around(c, size, *frame.shape[1::-1])
+        if len(rows) and (np.abs(_centre(rows[0])-[(x0+x1)/2, (y0+y1)/2]).max() > .6*self.size or abs(np.log(_extent(rows[0])/self.size)) > .3): self.put(rows[0], frame)
         return rows
 
 class _Crowd:
@@ -321,25 +323,24 @@ class _Crowd:
         for lm in (self.usher, *(s.lm for s in self.seats)): lm.close()
 
     def see(self, frame, ms):
-        "Everybody, as rows `(n,33,6)`"
+        "Everybody: pairs of a seat's number and a row `(33,6)`"
         from dance2music.pose import _apart
-        taken = [s for s in self.seats if s.box]; rows = list(self.pool.map(lambda s: s.look(frame, ms), taken)); self.n += 1
-        for i, s in enumerate(taken):
-            double = len(rows[i]) and any(len(r) and _apart(r[0], rows[i][0]) < .25 for r in rows[:i])    # two trackers on one person
-            s.unseen = s.unseen+1 if double or not len(rows[i]) else 0
+        found = list(self.pool.map(lambda s: s.look(frame, ms) if s.box else (), self.seats)); self.n += 1; out = []
+        for d, (s, rows) in enumerate(zip(self.seats, found)):
+            double = len(rows) and any(_apart(r, rows[0]) < .25 for _, r in out)          # two trackers on one person
+            if len(rows) and not double: out.append((d, rows[0])); s.unseen = 0
+            elif s.box: s.unseen += 1
             if double or s.unseen > 12: s.box, s.unseen = None, 0
-        rows = [r for s, rs in zip(taken, rows) if s.box for r in rs]
-        free = next((s for s in self.seats if not s.box), None)
-        return rows + self._usher(frame, rows, free) if free and self.n % 2 else rows
+        if self.n % 2 and not all(s.box for s in self.seats): self._usher(frame, [r for _, r in out])
+        return out
 
-    def _usher(self, frame, rows, seat):
+    def _usher(self, frame, rows):
         "Seat somebody new, if one stands in the next part of the picture"
-        from dance2music.pose import _around, _centre, _distinct, _extent, _look, _strips
+        from dance2music.pose import _distinct, _extent, _look, _strips
         h, w = frame.shape[:2]; parts = _strips(w, h); new = list(_look(self.usher, frame, parts[self.n//2 % len(parts)]))
         size = max(map(_extent, rows), default=0.)
-        new = [r for r in _distinct([*rows, *new])[len(rows):] if _extent(r) > .4*size and r[:,3].mean() > .5]    # no specks in the background
-        if new: seat.box = _around(_centre(new[0]), _extent(new[0]), w, h)
-        return new[:1]
+        for r in _distinct([*rows, *new])[len(rows):]:
+            if _extent(r) > .4*size and r[:,3].mean() > .5: return next(s for s in self.seats if not s.box).put(r, frame) # no specks in the background
 
 # %% ../nbs/11_live.ipynb #93bc2e76
 class Watcher:
@@ -347,7 +348,7 @@ class Watcher:
     def __init__(self, dancers:int=1, fps:float=24., model:str='full'):
         from dance2music.pose import _landmarker
         self.dancers, self.fps, self.lm = dancers, fps, _landmarker(model, 1) if dancers == 1 else _Crowd(model, dancers)
-        self.tracks, self.hips, self.scale, self.n, self.ms = [None]*dancers, np.zeros((dancers, 2)), [None]*dancers, 0, -1
+        self.hips, self.scale, self.last, self.when, self.n, self.ms = np.zeros((dancers, 2)), [None]*dancers, np.zeros((dancers, 2)), [-math.inf]*dancers, 0, -1
     def close(self): self.lm.close()
     def __enter__(self): return self
     def __exit__(self, *a): self.close()
@@ -358,42 +359,25 @@ def see(self:Watcher,
     t:float=None # When, seconds; None: one frame after the last
 )->np.ndarray: # `(D,33,3)` float32 metres, hips followed as they go
     "Who is there"
-    from dance2music.pose import _distinct, _picture, _quiet, _rows
+    from dance2music.pose import _picture, _quiet, _rows
     self.n = max(self.n+1, 0 if t is None else round(t*self.fps)); self.ms = max(self.ms+1, round(1000*(self.n/self.fps if t is None else t)))
-    with _quiet() if not any(self.tracks) else nullcontext():
-        rows = _rows(self.lm.detect_for_video(_picture(frame), self.ms), *frame.shape[1::-1]) if self.dancers == 1 else _distinct(self.lm.see(frame, self.ms))
+    with _quiet() if not any(self.scale) else nullcontext():
+        rows = enumerate(_rows(self.lm.detect_for_video(_picture(frame), self.ms), *frame.shape[1::-1])) if self.dancers == 1 else self.lm.see(frame, self.ms)
     out = np.full((self.dancers, 33, 3), np.nan, np.float32)
-    for d, row in self._places(rows): out[d] = row[:,:3]; out[d,:,:2] += self._follow(d, row)
+    for d, row in rows: out[d] = row[:,:3]; out[d,:,:2] += self._follow(d, row)
     return out
 
 # %% ../nbs/11_live.ipynb #f66205c9
 @patch
-def _places(self:Watcher, rows):
-    "Pairs (dancer, body): those who were there before, then newcomers in free places"
-    from scipy.optimize import linear_sum_assignment
-    from dance2music.pose import _cost, _Track
-    old = [d for d, k in enumerate(self.tracks) if k is not None]
-    cost = np.array([[_cost(self.tracks[d], r, self.n) for r in rows] for d in old]).reshape(len(old), len(rows))
-    pairs, left = [], set(range(len(rows)))
-    for i, j in zip(*linear_sum_assignment(cost)):
-        if cost[i,j] < (1.5 if self.dancers > 1 else np.inf): self.tracks[old[i]].add(self.n, rows[j]); pairs.append((old[i], rows[j])); left.discard(j)
-    for d in range(self.dancers):
-        k = self.tracks[d]
-        if k is not None and self.n-k.t[-1] > 2*self.fps: self.tracks[d] = k = None
-        if k is not None: del k.t[:-16], k.rows[:-16]
-        elif left: j = min(left); left.discard(j); self.tracks[d] = _Track(self.n, rows[j]); self.scale[d] = None; pairs.append((d, rows[j]))
-    return pairs
-
-@patch
 def _follow(self:Watcher, d, row):
-    "Metres that the hips of dancer `d` have gone since they came"
+    "Metres that the hips of dancer `d` have gone since they came; who was away for two seconds begins again"
     from dance2music.pose import _fit
-    s, mw, mi = (x[0] for x in _fit(row[None,:,:2], row[None,:,4:], row[None,:,3]))
-    if self.scale[d] is None: self.scale[d], self.hips[d], step = s, 0., 0.
+    s, mw, mi = (x[0] for x in _fit(row[None,:,:2], row[None,:,4:], row[None,:,3])); away, self.when[d] = self.n-self.when[d], self.n
+    if away > 2*self.fps: self.scale[d], self.hips[d] = max(s, 1e-3), 0.
     else:
-        self.scale[d] += (s-self.scale[d])/(2*self.fps); step = mi-self.scale[d]*mw-self.last[d]
-        self.hips[d] += np.clip(step/max(self.scale[d], 1e-3), -.3, .3)
-    self.last = getattr(self, 'last', {}); self.last[d] = mi-self.scale[d]*mw
+        self.scale[d] += (s-self.scale[d])*min(1., away/(2*self.fps))
+        self.hips[d] += np.clip((mi-self.scale[d]*mw-self.last[d])/max(self.scale[d], 1e-3), -.3, .3)
+    self.last[d] = mi-self.scale[d]*mw
     return self.hips[d]
 
 # %% ../nbs/11_live.ipynb #f03cff2e
