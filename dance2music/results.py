@@ -300,6 +300,12 @@ def fingerprint(
     for f in sorted(asset('tracker-nano').glob('*')) if (asset('clip.mp4').parent/'tracker-nano').is_dir() else (): h.update(f.read_bytes())
     return h.hexdigest()[:12]
 
+def _replace(path, data):
+    tmp = path.with_name(f'.{path.name}.part')
+    try: tmp.write_bytes(data); os.replace(tmp, path)
+    except OSError as e: raise ResultsError(f'{path}: cannot be written ({e.strerror})') from None
+    finally: tmp.unlink(missing_ok=True)
+
 def _keep(path, music):
     "Save sound, codes, grid and report of a clip"
     b = music.beats; tmp = path.with_name(f'.{path.name}.part'); path.parent.mkdir(parents=True, exist_ok=True)
@@ -734,12 +740,6 @@ def write_report(
     about = f"model {r['model']} ({r['fingerprint']}), {r['data']}, n = {r['n']}, {r['seconds']:g} s each; version {r['version']}, {r['date']}, {r['machine']['cores']} cores at a load of {r['machine']['load']}"
     page = REPORT.format(about=escape(about), overview=pic(overview(r)), results=results_table(r).html(), worst=pic(failure_figure(r['worst'])), failures=worst_table(r).html(), legacy=legacy_table(r).html())
     _replace(out, page.encode()); return out
-
-def _replace(path, data):
-    tmp = path.with_name(f'.{path.name}.part')
-    try: tmp.write_bytes(data); os.replace(tmp, path)
-    except OSError as e: raise ResultsError(f'{path}: cannot be written ({e.strerror})') from None
-    finally: tmp.unlink(missing_ok=True)
 
 # %% ../nbs/10_results.ipynb #2be2b8f2
 def motion2video(
