@@ -195,7 +195,7 @@ def live_command(
         try: r = live(camera if video is None else video, out, dancers, style, seed, pace, seconds, model, sound=out is None)
         except KeyboardInterrupt: raise typer.Exit(130) from None
     if r['sound'] == 'none': _say('warning: no loudspeaker was found, so nothing was heard; -o music.wav keeps the sound')
-    print(f"{r['seconds']:.1f} s, {'locked' if r['locked'] else 'never locked'}" + (f" at {r['bpm']:.1f} BPM" if r['bpm'] else '') + f"; {r['late']} blocks late, {r['dropped']} frames dropped")
+    print(f"{r['seconds']:.1f} s, {'locked' if r['locked'] else 'never locked'}" + (f" at {r['bpm']:.1f} BPM" if r['bpm'] else '') + f"; {r['rate']:g} poses a second, {r['late']} blocks late, {r['dropped']} frames dropped; {r['ended']}")
 
 @app.command('app')
 def app_command(
@@ -207,7 +207,9 @@ def app_command(
     "Serve a web page: upload a dance, get music."
     with _plain_errors():
         from dance2music.live import app as serve
-        serve(host, port, share, model, block=False)
+        page = serve(host, port, share, model, block=False)
+        if host not in ('127.0.0.1', 'localhost', '::1'): _say(f'warning: whoever can reach this machine at {host} can use the page; there is no password')
+        if share and page.share_url: print(f'public {page.share_url}   (for 72 hours, for whoever has the address)')
         print(f'open   http://{host}:{port}   (Ctrl-C stops it)', flush=True)
         try:
             while True: time.sleep(3600)

@@ -623,6 +623,7 @@ def make(self:Studio,
         out = {k: d/n for k, n in dict(video='dance.mp4', wav='music.wav', report='sync.html', picture='sync.png', skeleton='skeleton.png').items()}
         _write(music, video, out['video'], out['wav'], out['report'], pose); self._pictures(music, video, pose, out)
     except BaseException: shutil.rmtree(d, ignore_errors=True); raise
+    later = threading.Timer(3600., shutil.rmtree, (d, True)); later.daemon = True; later.start()
     return {k: str(v) for k, v in out.items()} | dict(text=_words(music, sync_numbers(pose, music)))
 
 @patch
@@ -670,7 +671,7 @@ def page(
             with gr.Column():
                 video = gr.Video(label='Your dance', sources=['upload', 'webcam'], elem_id='dance')
                 gr.Examples([[str(asset('clip.mp4'))]], [video], label='No video at hand? Take this one')
-                with gr.Row(): style = gr.Dropdown(['auto', *STYLES], value='auto', label='Style', info='auto: as the dance asks', elem_id='style'); bpm = gr.Textbox('auto', label='BPM', info='40 to 240, or auto', elem_id='bpm')
+                with gr.Row(): style = gr.Dropdown(['auto', *STYLES], value='auto', label='Style', info='or auto', elem_id='style'); bpm = gr.Textbox('auto', label='BPM', info='40 to 240, or auto', elem_id='bpm')
                 with gr.Accordion('More', open=False):
                     energy = gr.Textbox('auto', label='Energy', info='0 to 1, or auto: as the dancer moves'); dancers = gr.Slider(1, 4, 1, step=1, label='Dancers')
                     seed = gr.Number(0, precision=0, label='Seed', info='another number, another piece'); temperature = gr.Slider(.3, 1.5, 1., step=.05, label='Temperature', info='below 1 safer, above 1 wilder')
@@ -678,7 +679,7 @@ def page(
                 gr.Markdown(f'<small>Up to {studio.mb:g} MB and {studio.seconds:g} s. One video is worked on at a time; who comes later waits in a queue. What you upload and what is made from it is deleted within two hours.</small>')
             with gr.Column():
                 result = gr.Video(label='With music', elem_id='result', autoplay=False, buttons=[]); text = gr.Markdown(elem_id='words')
-                with gr.Row(elem_id='files'): files = [gr.DownloadButton(name, interactive=False, size='sm', min_width=80) for name in ('Video', 'Sound', 'Report')]
+                with gr.Row(elem_id='files'): files = [gr.DownloadButton(name, interactive=False, size='sm', min_width=80) for name in ('↓ Video', '↓ Sound', '↓ Report')]
                 with gr.Tab('Beat'): picture = gr.Image(label='Motion, beat and onsets', show_label=False, interactive=False, buttons=['fullscreen'], alt_text='How the dancer moves, the beat found in it, and the onsets of the music')
                 with gr.Tab('Skeleton'): skeleton = gr.Image(label='What was seen', show_label=False, interactive=False, buttons=['fullscreen'], height=420, alt_text='A picture of the video with the skeleton that was found')
         go.click(_handler(studio, gr), [video, style, bpm, energy, dancers, seed, temperature], [result, text, picture, skeleton, *files], concurrency_limit=1, api_visibility='private')

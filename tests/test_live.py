@@ -1,5 +1,5 @@
 "The stream, a simulated clock, the page: with untrained weights; and the page in a real browser where one is installed"
-import http.client, json, math, os, shutil, socket, sys, threading, time, types, zipfile
+import http.client, json, math, os, shutil, socket, sys, time, types, zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import numpy as np, pytest, torch
