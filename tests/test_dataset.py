@@ -1,11 +1,10 @@
 "From lists to records: every row is accounted for, nothing is lost when the power goes, nothing from the web goes where it should not"
-import csv, json, math, os, pickle, random, shutil, socket, subprocess, sys, threading, time
+import csv, json, os, pickle, random, shutil, socket, sys, threading, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 import av, numpy as np, pytest
 import dance2music.dataset as ds
 from dance2music.dataset import *
-from dance2music.dataset import _verdict
 from dance2music.media import asset, save_wav, video2audio, video2frames
 from dance2music.pose import Pose
 from test_generate import bouncer
@@ -256,6 +255,46 @@ def test_good_pose():
     xyz = moving.xyz; trembling = xyz[:1] + np.random.default_rng(0).normal(0, .002, xyz.shape).astype(np.float32); nobody = np.full_like(xyz, np.nan)
     for bad, word in ((trembling, 'moves'), (nobody, 'seen')):
         with pytest.raises(Rejected, match=word): good_pose(Pose(bad, 24.))
+
+
+def test_pose_rules():
+    "A dance upside down, guessed legs and a clip of which too little is left are no examples"
+    pose = bouncer(100, 5); rng = np.random.default_rng(0); turn, shake, lost = pose.xyz.copy(), pose.xyz.copy(), pose.xyz.copy()
+    turn *= [1, -1, 1]; shake[:, 25:] += rng.normal(0, .2, shake[:, 25:].shape); lost[30:75] = np.nan
+    for bad, word in ((turn, 'below the hips'), (shake, 'legs'), (lost, 'can be used')):
+        with pytest.raises(Rejected, match=word): good_pose(Pose(bad.astype(np.float32), 24.))
+
+def test_bass_and_silence(tmp_path):
+    t = np.arange(120000)/24000; kick, beep = (np.exp(-(t % .5)*12)*np.sin(2*np.pi*f*t).astype(np.float32) for f in (60, 500))
+    assert ds.bass_share(kick, 24000) > .5 and ds.bass_share(beep, 24000) < .05
+    save_wav(np.r_[kick[:60000], 0*kick[60000:]].astype(np.float32), 24000, tmp_path/'half.wav')
+    with pytest.raises(Rejected, match='off for'): ds.clip_sound(tmp_path/'half.wav', 0., Recipe(5.))
+
+def test_lean_pose_model(tmp_path, monkeypatch):
+    "Without its mask the network gives the same landmarks, bit for bit; what cannot be made lean is used as it is"
+    from dance2music.pose import frames2pose
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path)); lean_pose_model.cache_clear(); frames = [*video2frames(asset('clip.mp4'), end=.5)]
+    try:
+        lean = lean_pose_model(); assert tmp_path in lean.parents and [p.name for p in lean.parent.iterdir()]==[lean.name]
+        a, b = frames2pose(frames, model='full'), frames2pose(frames, model=lean); assert (a.xyz==b.xyz).all() and (a.visibility==b.visibility).all() and (a.image==b.image).all()
+        (tmp_path/'odd.task').write_bytes(b'not a bundle'); assert lean_pose_model(str(tmp_path/'odd.task'))==tmp_path/'odd.task'
+        with pytest.raises(SetupError): lean_pose_model('nobody')
+    finally: lean_pose_model.cache_clear()
+
+def test_what_every_clip_needs(fast, films, tmp_path, monkeypatch):
+    "Without MediaPipe's libraries or the codec no clip is to blame: the build stops and goes on later"
+    links = listed(tmp_path/'l.csv', [(films/'0.mp4', '', '')]); real = ds.frames2pose
+    def broken(*a, **k): raise ds.PoseError('MediaPipe needs libEGL.so.1')
+    monkeypatch.setattr(ds, 'frames2pose', broken); monkeypatch.setattr(ds, '_landmarker', broken)
+    with pytest.raises(SetupError, match='libEGL'): build(links, tmp_path/'set')
+    assert not any(verdicts(tmp_path/'set').values())
+    monkeypatch.setattr(ds, 'frames2pose', real); assert len(read_records(build(links, tmp_path/'set')))==3
+    with pytest.raises(DatasetError, match='pose model'): build(links, tmp_path/'other', model='huge')
+
+def test_one_video_many_addresses():
+    same = ['https://youtu.be/dQw4w9WgXcQ', 'https://www.youtube.com/watch?v=dQw4w9WgXcQ&t=5', 'http://music.youtube.com/watch?list=a&v=dQw4w9WgXcQ', 'https://youtube.com/embed/dQw4w9WgXcQ#x']
+    assert len({web_source(u) for u in same})==1
+    assert len({web_source(u) for u in ('https://a.org/v?id=1', 'https://a.org/v?id=2', 'https://notyoutube.com/watch?v=dQw4w9WgXcQ', same[0])})==4 and web_source('https://a.org/v#a')==web_source('https://a.org/v#b')
 
 
 # ---- what comes out
@@ -551,9 +590,9 @@ def test_command_stops_kindly(fast, films, tmp_path, monkeypatch):
 
 def test_real_clip(tmp_path):
     "Nothing is faked: the shipped dancer, the shipped codec, two processes"
-    from dance2music.groove import groove
     from dance2music.media import dub
-    music = groove(96., 'house', 9., seed=1); dub(asset('clip.mp4'), music.wav, music.sr, tmp_path/'a.mp4')
+    t = np.arange(9*24000)/24000; kicks = .6*np.exp(-(t % .625)*12)*np.sin(400*np.exp(-(t % .625)*9)) # 96 BPM
+    dub(asset('clip.mp4'), kicks.astype(np.float32), 24000, tmp_path/'a.mp4')
     out = build_dataset(listed(tmp_path/'l.csv', [('a.mp4', 0, 9)]), tmp_path/'set', seconds=4, workers=2)
     rows = read_records(out); assert [r['start'] for r in rows]==[0, 4] and all(min(abs(r['bpm']/b-1) for b in (48, 96, 192)) < .04 for r in rows)
     assert all(record2arrays(r)['codes'].shape==(4, 200) for r in rows)
