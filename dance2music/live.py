@@ -260,13 +260,21 @@ def _filter(self:Stream, x):
     if len(x): self.behind = to
     return (1-wall)*(x-dull*top) + wall*WALL*low
 
+@contextmanager
+def _one_thread():
+    "The steps are so small that a second thread mostly waits, and on a busy machine for very long"
+    import torch
+    n = torch.get_num_threads(); torch.set_num_threads(1)
+    try: yield
+    finally: torch.set_num_threads(n)
+
 @patch
 def pull(self:Stream,
     n:int # Samples
 )->np.ndarray: # `(n,)` float32, always
     "The next samples of the music"
     while len(self.ready) < n:
-        with self.lock: new = self._make()
+        with self.lock, _one_thread(): new = self._make()
         self.ready = np.concatenate([self.ready, new])
     out, self.ready = self.ready[:n], self.ready[n:]
     return out

@@ -105,6 +105,7 @@ def test_follows_a_change(d2m):
 def test_sound_never_stops(d2m):
     s = Stream(d2m); assert s.pull(100).shape==(100,) and s.pull(5000).dtype==np.float32 # before anybody was seen
     for n in (1, 0, 7777): assert len(s.pull(n))==n
+    before = torch.get_num_threads(); s.pull(2400); assert torch.get_num_threads()==before
     r = simulate(Stream(d2m), bouncer(seconds=4.))
     assert abs(len(r["wav"])/24000-4.3)<.15 and np.isfinite(r['wav']).all() and np.abs(r['wav']).max()<=.9
 
