@@ -248,7 +248,7 @@ def strict(tmp, n, seed=0):
         truth = whole(pose.xyz); x, wav = blemished(truth.copy(), music.wav, rng)
         if fault in POSE_FAULTS: y = fault(x, rng); x = x if y is None else y
         elif fault: wav = fault(wav, rng)
-        why = judged(Pose(x, 24.), np.asarray(wav, np.float32), recipe, tmp); fine = fault in POSE_FAULTS and why is None and mended(x, truth)
+        why = judged(Pose(x, 24.), np.asarray(wav, np.float32), recipe, tmp); fine = bool(fault in POSE_FAULTS and why is None and mended(x, truth))
         tally.append((fault is not None and not fine, why is not None, fault in RULED)); repaired += fine
         found.setdefault('mended '*fine + ('' if fault in RULED or not fault else '* ') + (fault.__name__ if fault else 'good'), []).append(why)
     bad, out, ruled = np.array(tally).T.astype(bool); hit, ruled = bad & out, bad & ruled

@@ -481,6 +481,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'dance2music.live._late': ('live.html#_late', 'dance2music/live.py'),
                                   'dance2music.live._line': ('live.html#_line', 'dance2music/live.py'),
                                   'dance2music.live._number_or_auto': ('live.html#_number_or_auto', 'dance2music/live.py'),
+                                  'dance2music.live._one_thread': ('live.html#_one_thread', 'dance2music/live.py'),
                                   'dance2music.live._recorder': ('live.html#_recorder', 'dance2music/live.py'),
                                   'dance2music.live._speaker': ('live.html#_speaker', 'dance2music/live.py'),
                                   'dance2music.live._words': ('live.html#_words', 'dance2music/live.py'),
