@@ -192,7 +192,9 @@ def push(self:Stream,
         if not math.isfinite(t) or (self.seen and t <= self.now): self.dropped += 1; return False
         self.seen.append((t, x))
         while self.seen[0][0] < t-self.window-1: self.seen.popleft()
-        if t-self.asked >= self.every: self.asked = t; self._listen(t)
+        if t-self.asked >= self.every:
+            self.asked = t
+            with _one_thread(): self._listen(t)
     return True
 
 # %% ../nbs/11_live.ipynb #a4c84dea
