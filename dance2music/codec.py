@@ -172,7 +172,6 @@ class CodecTraining:
     "What `train_codec` needs to know; the defaults are the recipe of the shipped codec"
     out:str='runs/codec-nano' # Folder for checkpoints and the finished codec
     steps:int=12000 # Updates
-    polish:int=0 # Updates after these, of the decoder alone
     plain:int=120 # Steps without a quantiser, until the encoder has something to say
     batch:int=6 # Clips a batch
     seconds:float=1. # Seconds a clip
@@ -238,9 +237,8 @@ def optimisers(model, c):
     return opts
 
 def cosine(step, c):
-    "Share of the peak learning rate: warm-up, then half a cosine down to 2 %; and once more, half as high, for the polish"
-    step, n, top = (step, c.steps, 1.) if step < c.steps or not c.polish else (step-c.steps, c.polish, .5)
-    return top*min(1, (step+1)/c.warmup)*(.02 + .98*.5*(1 + np.cos(np.pi*min(1, step/n))))
+    "Share of the peak learning rate: warm-up, then half a cosine down to 2 %"
+    return min(1, (step+1)/c.warmup)*(.02 + .98*.5*(1 + np.cos(np.pi*min(1, step/c.steps))))
 
 # %% ../nbs/05_codec.ipynb #740a461a
 def save_tensors(path, tensors, **meta):
@@ -289,14 +287,13 @@ def train_codec(
     pool = GroovePool(c.pool, seed=c.seed + step, music=music_files(c.music), share=c.share); S = int(c.seconds*24000); rng = np.random.default_rng(c.seed + step)
     if step == 0: wake(model, pool.batch(c.batch, S).to(c.device))
     t0, mean = time.time(), None
-    while step < c.steps + c.polish:
-        if step >= c.steps: model.encoder.requires_grad_(False); vq.eval() # the codes stay as they are
+    while step < c.steps:
         if step == c.plain: vq.start(_encodings(model, pool, c, S), c.batch*S//480)
         n = 0 if step < c.plain else int(rng.integers(1, 4)) if rng.random() < c.dropout else None
         loss, parts = codec_loss(model, vq, pool.batch(c.batch, S).to(c.device), c, n)
         _update(opts, loss, cosine(step, c)); step += 1
         if not n: mean = {k: .98*(mean or parts).get(k, v) + .02*v for k, v in parts.items()}
-        if step % c.save_every == 0 or step in (c.steps, c.steps + c.polish):
+        if step % c.save_every == 0 or step == c.steps:
             save_tensors(ckpt, _state(model, vq, opts), step=step)
             log(f'step {step}, {time.time()-t0:.0f} s, ' + ', '.join(f'{k} {v:.3f}' for k, v in (mean or {}).items()))
     return export_codec(model, vq, out)
