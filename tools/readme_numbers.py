@@ -6,13 +6,13 @@
 A number with a mark behind it, such as 0.84<!-- results:results.rows.beat_f.value -->, is looked up in benchmarks/results/*.json (or in the
 model's training.json) and written with as many digits as stand there; chapter 10 explains the marks. Words are for people: read the
 sentences around a number that has changed, and the verdicts in docs/targets.md."""
-import argparse, difflib, sys
+import argparse, difflib, json, sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT/'benchmarks')]
+sys.path[:0] = [str(ROOT), str(ROOT/'benchmarks'), str(ROOT/'tools')]
 from dance2music.results import fill_numbers, stale_numbers
-import table
+import checksums, table
 
 FILES = ROOT/'benchmarks'/'results', ROOT/'dance2music'/'assets'/'pose2music-nano'
 DOCS = [p for p in (ROOT/'README.md', ROOT/'CHANGELOG.md', *sorted((ROOT/'docs').glob('**/*.md')), *sorted((ROOT/'dance2music'/'assets').glob('*/README.md'))) if p.is_file()]
@@ -30,6 +30,7 @@ def main(argv=None):
         if new == old: continue
         changed += 1
         if not check: f.write_text(new, encoding='utf-8')
+    if not check: checksums.OUT.write_text(json.dumps(checksums.checksums(), indent=1)+'\n', encoding='utf-8') # the cards are files of the package, too
     print(f'{changed} files {"would change" if check else "changed"}, {unknown} marks without a number'); return 1 if unknown or (check and changed) else 0
 
 if __name__ == '__main__': sys.exit(main())
