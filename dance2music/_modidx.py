@@ -727,6 +727,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'dance2music.results._replace': ('results.html#_replace', 'dance2music/results.py'),
                                      'dance2music.results._row': ('results.html#_row', 'dance2music/results.py'),
                                      'dance2music.results._rows': ('results.html#_rows', 'dance2music/results.py'),
+                                     'dance2music.results._seen': ('results.html#_seen', 'dance2music/results.py'),
                                      'dance2music.results._some': ('results.html#_some', 'dance2music/results.py'),
                                      'dance2music.results._step': ('results.html#_step', 'dance2music/results.py'),
                                      'dance2music.results._windows': ('results.html#_windows', 'dance2music/results.py'),

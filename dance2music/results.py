@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from html import escape
+from itertools import count
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
@@ -25,7 +26,7 @@ from scipy.linalg import eigh, eigvalsh
 from scipy.stats import norm
 from . import __version__
 from .media import asset, dub
-from .pose import Pose, draw_skeleton
+from .pose import Pose, PoseError, clean, draw_skeleton
 from .rhythm import Beats, LegacyScores, RhythmError, audio2beats, bcs_bhs, beat_align, beat_f, chance, legacy_onsets, legacy_summary, motion_beats, tempo_error
 from .groove import STYLES, Music, groove
 from .dataset import half_time, make_pair, pair2record, read_records, record2arrays, split
@@ -106,12 +107,16 @@ def made_cases(
     seconds:float=5., # Length of each
     seed:int=FIRST # The first seed
 )->list: # Of `Case`
-    "Choreography of unseen seeds, with a detector's noise"
+    "Choreography of unseen seeds, with a detector's noise; where the detector lost more than half of a dance, another takes its place"
     return [_made(seed+i, codec, seconds) for i in range(n)]
+
+def _seen(pose):
+    try: return bool(clean(pose))
+    except PoseError: return False
 
 def _made(seed, codec, seconds):
     import soxr
-    pose, music = make_pair(seed, seconds); sr = codec.sample_rate
+    pose, music = next(p for p in (make_pair(seed+k*10**5, seconds) for k in count()) if _seen(p[0])); sr = codec.sample_rate
     wav = music.wav if music.sr == sr else soxr.resample(music.wav, music.sr, sr)
     return Case(str(seed), pose, danced(music.beats), music.beats, music.style, wav, wav, codec.encode(wav), sr)
 
