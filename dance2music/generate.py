@@ -290,7 +290,7 @@ def pick(self:DanceToMusic, codes, beats, seconds):
     sr, best = self.codec.sample_rate, None
     scores = []
     for c in codes:
-        wav = self.codec.decode(c, chunk=5.)[:round(seconds*sr)] # short pieces: less memory
+        with _threads(self.model): wav = self.codec.decode(c, chunk=5.)[:round(seconds*sr)] # short pieces: less memory
         scores.append(beat_agreement(wav, sr, beats) if len(codes) > 1 else 0.)
         if best is None or scores[-1] > best[0]: best = scores[-1], wav, c
     return best[1]-best[1].mean(), best[2], scores
