@@ -56,9 +56,15 @@ def plain(files, seconds, codec):
     rows = []
     for f in files:
         fps = probe(f).fps; wav = video2audio(f)
-        pose = frames2pose(video2frames(f, fps, 0, seconds), fps)
-        rows.append((pose.xyz, codec.encode(wav[:round(seconds*24000)])))
+        rows.append((look(video2frames(f, fps, 0, seconds), fps), codec.encode(wav[:round(seconds*24000)])))
     return rows
+
+def look(frames, fps):
+    "MediaPipe as its manual shows it"
+    import mediapipe as mp
+    from mediapipe.tasks.python import BaseOptions, vision
+    o = vision.PoseLandmarkerOptions(base_options=BaseOptions(model_asset_path=str(asset('pose_landmarker_full.task'))), running_mode=vision.RunningMode.VIDEO)
+    with vision.PoseLandmarker.create_from_options(o) as lm: return [lm.detect_for_video(mp.Image(mp.ImageFormat.SRGB, np.ascontiguousarray(f)), round(i*1000/fps)) for i, f in enumerate(frames)]
 
 class Memory(threading.Thread):
     "The largest resident memory of any worker process, sampled five times a second"
@@ -101,7 +107,7 @@ def speed(tmp, n, seconds, video):
 
 def stages(tmp, n, seconds, video):
     "Processor seconds of each stage of a clip, in one process"
-    files = videos(tmp/'stages', n, seconds, video); recipe = Recipe(seconds); took = {}; model = ds.lean_pose_model()
+    files = videos(tmp/'stages', n, seconds, video); recipe = Recipe(seconds); took = {}
     import torch; torch.set_num_threads(1)
     def clock(name, f):
         t = time.process_time(); r = f(); took.setdefault(name, []).append(time.process_time() - t)
@@ -109,7 +115,7 @@ def stages(tmp, n, seconds, video):
     for f in files:
         wav = clock('read sound', lambda: clip_sound(f, 0., recipe)); clock('beats', lambda: clip_beats(wav, recipe.sr))
         frames = clock('decode pictures', lambda: [*video2frames(f, recipe.fps, 0, seconds, max_side=recipe.side)])
-        pose = clock('find the dancer', lambda: frames2pose(frames, recipe.fps, model=model)); clock('judge and clean', lambda: good_pose(pose))
+        pose = clock('find the dancer', lambda: frames2pose(frames, recipe.fps)); clock('judge and clean', lambda: good_pose(pose))
         clock('stems (HPSS)', lambda: ds.separate(wav, recipe.sr)); clock('codes', lambda: ds.clip_codes(wav, Recipe(seconds, stems='none'))); clock('probe, fingerprint', lambda: (ds.probe(f), ds.fingerprint(f)))
     mid = {k: float(np.median(v)) for k, v in took.items()}
     print(f'processor seconds of a clip of {seconds:g} s, median of {n}'); [print(f'  {k:24}{v:8.3f}') for k, v in mid.items()]

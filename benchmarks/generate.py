@@ -35,7 +35,7 @@ def dance(i, seconds, pairs=False):
     return detector_noise(choreograph(b, style, i, seconds=seconds), i, cm=2.), b.bpm
 
 
-def tempo(d2m, n, seconds=5., first=10**6, candidates=3, pairs=False, judge=True):
+def tempo(d2m, n, seconds=5., first=10**6, candidates=4, pairs=False, judge=True):
     true, tracked, made, ceil, f, fc, fx, ch = [], [], [], [], [], [], [], []
     grids, codec, refused = [], d2m.codec, 0
     for i in range(n):
@@ -124,9 +124,9 @@ def acc_of(true, est): return np.mean([tempo_error(t, e).acc1 for t, e in zip(tr
 
 
 def speed(d2m):
-    "Codes and sound, weights as shipped, guidance on; one candidate, and the three of the default"
+    "Codes and sound, weights as shipped, guidance on; one candidate, and the four of the default"
     import resource
-    for n in (1, 3):
+    for n in (1, 4):
         for seconds in (5., 30., 180.) if n == 1 else (5.,):
             pose = choreograph(Beats.steady(112, 5), 'house', seed=3); out = d2m.generate(pose, seconds=seconds, n_candidates=n); s = out.report['stages']
             x = seconds/(s['codes']+s['sound']); print(f'{n} candidates, {seconds:g} s: codes {s["codes"]:.2f} s, sound {s["sound"]:.2f} s, {x:.1f} x real time; resident {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss/1024:.0f} MB at most')

@@ -8,12 +8,12 @@ __all__ = ['VIDEOS', 'TIMEOUT', 'WHOLE', 'TRIES', 'PAUSE', 'STEMS', 'QUIET', 'NO
            'read_records', 'load_records', 'held_out', 'split', 'DatasetError', 'Rejected', 'SetupError', 'FetchError',
            'parse_time', 'Link', 'read_links', 'locate', 'fingerprint', 'web_source', 'Section', 'cut', 'WebFile',
            'patiently', 'PrivateAddress', 'guarded', 'find_media', 'fetch', 'spleeter_home', 'separate', 'Recipe',
-           'clip_sound', 'pulse', 'bass_share', 'clip_beats', 'lean_pose_model', 'good_pose', 'clip_poses',
-           'clip_codes', 'clip2rows', 'Shelf', 'Task', 'plan', 'work', 'build_dataset', 'read_pickle', 'joints2pose',
-           'resample_pose', 'aist_bpm', 'comb_beats', 'aist']
+           'clip_sound', 'pulse', 'bass_share', 'clip_beats', 'good_pose', 'clip_poses', 'clip_codes', 'clip2rows',
+           'Shelf', 'Task', 'plan', 'work', 'build_dataset', 'read_pickle', 'joints2pose', 'resample_pose', 'aist_bpm',
+           'comb_beats', 'aist']
 
 # %% ../nbs/06_dataset.ipynb #8053bb79
-import atexit, csv as _csv, errno, hashlib, heapq, io, ipaddress, itertools, json, math, os, pickle, random, re, shutil, socket, struct, subprocess, sys, tempfile, threading, time, zipfile
+import atexit, csv as _csv, errno, hashlib, heapq, io, ipaddress, itertools, json, math, os, pickle, random, re, shutil, socket, subprocess, sys, tempfile, threading, time, zipfile
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -27,7 +27,7 @@ import numpy as np
 from fastcore.basics import patch
 from . import __version__
 from .media import MediaError, probe, video2audio, video2frames
-from .pose import Pose, PoseError, _landmarker, clean, frames2pose, pose_model, quality
+from .pose import Pose, PoseError, _cache, _landmarker, clean, frames2pose, quality
 from .rhythm import Beats, RhythmError, audio2beats
 from .groove import STYLES, groove, choreograph, detector_noise, random_beats
 from .codec import Codec
@@ -647,8 +647,6 @@ for line in sys.stdin:
     print('done', file=out, flush=True)
 """
 
-def _cache(): return Path(os.environ.get('XDG_CACHE_HOME') or Path.home()/'.cache')/'dance2music'
-
 def _old_python():
     "A Python that TensorFlow 2.12 installs on"
     if sys.version_info[:2] in ((3,10), (3,11)): return sys.executable
@@ -834,53 +832,6 @@ def clip_beats(
     try: return audio2beats(wav, sr)
     except RhythmError as e: raise Rejected(str(e)) from None
 
-# %% ../nbs/06_dataset.ipynb #778ad8ff
-def _entries(b, table, i):
-    "Where field `i` of a table, a vector, begins, and its length"
-    look = struct.unpack_from('<H', b, table - struct.unpack_from('<i', b, table)[0] + 4 + 2*i)[0]
-    p = _follow(b, table + look) if look else 0
-    return (p + 4, struct.unpack_from('<I', b, p)[0]) if look else (0, 0)
-
-def _follow(b, p): return p + struct.unpack_from('<I', b, p)[0]
-
-def _tables(b, table, i):
-    p, n = _entries(b, table, i)
-    return [_follow(b, p + 4*k) for k in range(n)]
-
-def _numbers(b, table, i):
-    p, n = _entries(b, table, i)
-    return struct.unpack_from(f'<{n}i', b, p)
-
-# %% ../nbs/06_dataset.ipynb #9e431848
-def _maskless(net):
-    "The bytes of a landmark network without the layers that only lead to its mask"
-    b = bytearray(net); graph = _tables(b, _follow(b, 0), 2)[0]; layers = _tables(b, graph, 3)
-    shapes = [_numbers(b, t, 0) for t in _tables(b, graph, 0)]; ends = list(_numbers(b, graph, 2))
-    if (1, 256, 256, 1) not in (got := [shapes[e] for e in ends]): return net
-    ends[got.index((1, 256, 256, 1))] = ends[got.index((1, 1))]; needed, kept = {*ends}, []
-    for t in reversed(layers):
-        if needed & {*_numbers(b, t, 2)}: needed |= {*_numbers(b, t, 1)}; kept.insert(0, t)
-    struct.pack_into(f'<{len(ends)}i', b, _entries(b, graph, 2)[0], *ends)
-    p, _ = _entries(b, graph, 3); struct.pack_into(f'<{1 + len(kept)}I', b, p - 4, len(kept), *(t - (p + 4*k) for k, t in enumerate(kept)))
-    return bytes(b)
-
-# %% ../nbs/06_dataset.ipynb #339ac21a
-@lru_cache(maxsize=None)
-def lean_pose_model(
-    model='full' # As for `pose_model`
-)->Path: # A bundle that gives the same landmarks in less time
-    "A pose model without its mask, made once and kept"
-    try: path = pose_model(model)
-    except PoseError as e: raise SetupError(str(e)) from None
-    raw = path.read_bytes(); lean = _cache()/f'pose-{hashlib.sha256(raw).hexdigest()[:16]}-lean.task'; tmp = lean.with_suffix(f'.{os.getpid()}')
-    if lean.exists(): return lean
-    try:
-        lean.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(path) as z, zipfile.ZipFile(tmp, 'w') as o:
-            for i in z.infolist(): o.writestr(i, _maskless(z.read(i)) if 'landmark' in i.filename else z.read(i))
-        os.replace(tmp, lean); return lean
-    except (OSError, ValueError, zipfile.BadZipFile, struct.error): tmp.unlink(missing_ok=True); return path
-
 # %% ../nbs/06_dataset.ipynb #5f7f6129
 STILL, USABLE, GUESSED = .15, .65, .07 # Metres a second that a dancer's body reaches in a tenth of the frames; share of frames that must be left after cleaning; metres that smoothing may move a leg
 
@@ -903,12 +854,12 @@ def clip_poses(
     recipe:Recipe
 )->list: # Cleaned poses, one or more
     "The dancers of a clip, or why none of them will do"
-    frames, model = video2frames(path, recipe.fps, start, start + recipe.seconds, max_side=recipe.side), lean_pose_model(recipe.model)
+    frames = video2frames(path, recipe.fps, start, start + recipe.seconds, max_side=recipe.side)
     try:
-        found = frames2pose(itertools.islice(frames, recipe.frames), recipe.fps, dancers=recipe.dancers, model=model)
+        found = frames2pose(itertools.islice(frames, recipe.frames), recipe.fps, dancers=recipe.dancers, model=recipe.model)
         found = found if isinstance(found, list) else [found]
         if len(found[0]) != recipe.frames: raise Rejected(f'it has {len(found[0])} of {recipe.frames} frames')
-    except (PoseError, MediaError) as e: _can_start(model); raise Rejected(_short(e, path)) from None
+    except (PoseError, MediaError) as e: _can_start(recipe.model); raise Rejected(_short(e, path)) from None
     good, why = [], []
     for p in found:
         try: good.append(good_pose(p))

@@ -215,7 +215,7 @@ def _number(x, what, lo, hi, whole=False):
 def check_wishes(
     bpm=None, # Beats a minute; None or 'auto': as the dancer moves
     style:str|None=None, # One of `STYLES`; None or 'auto': by `pick_style`
-    seed=0, seconds=None, temperature=1., top_k=100, guidance=1.5, n_candidates=3, energy=None, dancers=1 # See `DanceToMusic.generate`
+    seed=0, seconds=None, temperature=1., top_k=100, guidance=1.5, n_candidates=4, energy=None, dancers=1 # See `DanceToMusic.generate`
 )->dict: # The same, checked; what is left open is None
     "Refuse what cannot be done"
     bpm, style, energy = [None if x is None or str(x).lower()=='auto' else x for x in (bpm, style, energy)]
@@ -285,12 +285,13 @@ def write_codes(self:DanceToMusic, poses, beats, style, seconds, wishes, progres
 
 # %% ../nbs/09_generate.ipynb #6ee59842
 @patch
-def pick(self:DanceToMusic, codes, beats, seconds):
+def pick(self:DanceToMusic, codes, beats, seconds, energy=None):
     "The best of the candidates `(B, K, N)`: its sound `(S,)`, its codes `(K, N)` and the score of each"
     sr, best = self.codec.sample_rate, None
     scores = []
     for c in codes:
         with _threads(self.model): wav = self.codec.decode(c, chunk=5.)[:round(seconds*sr)] # short pieces: less memory
+        if energy is not None: wav = breaks(wav, sr, energy, self.codec.frame_rate) # judged as it will be heard
         scores.append(beat_agreement(wav, sr, beats) if len(codes) > 1 else 0.)
         if best is None or scores[-1] > best[0]: best = scores[-1], wav, c
     return best[1]-best[1].mean(), best[2], scores
@@ -334,7 +335,7 @@ def generate(
     temperature:float=1., # Below 1 the choices become safer, above 1 wilder
     top_k:int=100, # Only the most likely codes
     guidance:float=1.5, # How strictly to follow dance, beat and style; 1: as trained
-    n_candidates:int=3, # How many to make; the best is kept
+    n_candidates:int=4, # How many to make; the best is kept
     energy=None, # How much goes on, 0 to 1; None or 'auto': as the dancers move, so that a freeze is a break
     dancers:int=1, # How many people to look for in a video
     progress=None # Called with the name of a stage and the share of it that is done
@@ -346,9 +347,9 @@ def generate(
     style = wishes['style'] or pick_style(found.bpm, max(map(dance_energy, poses)), found.meter)
     beats = music_beats(found, style, seconds); stages.lap('rhythm')
     codes = self.write_codes(poses, beats, style, seconds, wishes, progress); stages.lap('codes')
-    wav, codes, scores = self.pick(codes, beats, seconds)
-    energy, rate = energy_curve(poses, codes.shape[-1], self.codec.frame_rate, wishes['energy']), self.codec.frame_rate
-    if wishes['energy'] is not None or energy.max() > LOW: wav = breaks(wav, self.codec.sample_rate, energy, rate) # somebody who never moves is no break
+    energy = energy_curve(poses, codes.shape[-1], self.codec.frame_rate, wishes['energy'])
+    if wishes['energy'] is None and energy.max() <= LOW: energy = None # somebody who never moves is no break
+    wav, codes, scores = self.pick(codes, beats, seconds, energy)
     wav = master(wav, sr=self.codec.sample_rate).astype(np.float32); stages.lap('sound')
     report = dict(seconds=round(seconds, 3), bpm=round(beats.bpm, 2), asked_bpm=wishes['bpm'], dance_bpm=round(found.bpm, 2), confidence=round(beats.confidence, 3), beats=beats.times.round(3).tolist(),
         meter=beats.meter, downbeat=beats.downbeat, style=style, seed=wishes['seed'], energy='auto' if wishes['energy'] is None else wishes['energy'], dancers=len(poses), scores=[round(s, 3) for s in scores], stages=dict(stages), warnings=_warnings(poses, found, wishes))

@@ -26,11 +26,12 @@ class Writer:
         seed:int=0, temperature:float=1., top_k:int=100, guidance:float=1.5 # As in `generate_codes`
     ):
         import torch
+        from dance2music.model import Steps
         c = model.config
         if style not in c.styles: raise GenerateError(f"this model was not trained on {style!r}: choose one of {', '.join(c.styles)}")
-        self.model, self.how, self.guidance = model, (temperature, top_k, torch.Generator().manual_seed(seed)), guidance
-        self.style, self.K, self.caches, self.t = style, c.n_codebooks, [[] for _ in model.blocks], 0
-        self.last, self.columns = torch.full((1, self.K, 1), model.pad), [] # the newest column; those that are not complete
+        self.model, self.how, self.step = model, (temperature, top_k, torch.Generator().manual_seed(seed)), Steps(model, guidance)
+        self.style, self.K = style, c.n_codebooks
+        self.last, self.columns = torch.full((1, self.K), model.pad), [] # the newest column; those that are not complete
 
 # %% ../nbs/11_live.ipynb #49694fe6
 @patch
@@ -39,7 +40,7 @@ def _told(self:Writer, grid, energy):
     n, styles = len(grid), self.model.config.styles
     t = lambda x: torch.as_tensor(np.ascontiguousarray(x, np.float32))[None]
     yes = self.model.condition(n, 1, t(grid), None, torch.tensor([styles.index(self.style)]), t(energy))
-    return torch.cat([yes, self.model.condition(n, 1)]) if self.guidance != 1 else yes
+    return torch.cat([yes, self.model.condition(n, 1)]) if self.step.guidance != 1 else yes
 
 @patch
 def write(
@@ -54,11 +55,9 @@ def write(
     with torch.inference_mode():
         cond = self._told(grid, energy)
         for i in range(len(grid)):
-            logits = self.model.decode(self.last.repeat(len(cond), 1, 1), cond[:,i:i+1], self.caches, self.t)[:,:,0]
-            if self.guidance != 1: yes, no = logits.chunk(2); logits = no + self.guidance*(yes-no)
-            new = sample(logits, *self.how)
-            new[:,self.t+1:] = pad                                 # codebook k starts k steps late
-            self.last, self.t = new[...,None], self.t+1; self.columns.append(new[0].numpy())
+            new = sample(self.step(self.last, cond[:,i]), *self.how)
+            new[:,self.step.t:] = pad                              # codebook k starts k steps late
+            self.last = new; self.columns.append(new[0].numpy())
     done = [[self.columns[f+k][k] for k in range(K)] for f in range(len(self.columns)-K+1)]
     self.columns = self.columns[-(K-1):]
     return np.array(done, np.int64).reshape(-1, K).T
@@ -147,7 +146,7 @@ class Stream:
         style:str='auto', # One of `STYLES`; 'auto': chosen when the tempo is known
         seed:int=0, temperature:float=1., guidance:float=1.5, # As in `DanceToMusic.generate`
         window:float=6., # Seconds of the dance that the tracker sees
-        every:float=.25, # Seconds between two questions to the tracker
+        every:float=.25, # Seconds between two questions to the tracker; the energy is looked at twice as often
         chunk:int=10, # Code frames written at a time
         fps:float=24. # Pose frames a second, where `push` gets no times
     ):
@@ -156,7 +155,7 @@ class Stream:
         if dancers != int(dancers) or not 1 <= dancers <= 8: raise GenerateError(f'dancers must be a whole number from 1 to 8, not {dancers}')
         self.dancers, self.wish, self.how = int(dancers), style, dict(seed=seed, temperature=temperature, guidance=guidance)
         self.window, self.every, self.chunk, self.fps = window, every, chunk, fps
-        self.seen, self.asked, self.dropped, self.lock = deque(), 0., 0, threading.RLock()
+        self.seen, self.people, self.asked, self.looked, self.dropped, self.lock = deque(), [], 0., 0., 0, threading.RLock()
         self.energy, self.alive, self.dull, self.absent, self.made, self.owed, self.ready, self.log = .5, 1., 0., 0., 0, 0, np.zeros(0, np.float32), deque(maxlen=2400)
         self.shift = 0.                                            # stream time at which sample 0 is heard: a `Speaker` knows
         self._begin()
@@ -192,7 +191,8 @@ def push(self:Stream,
         if not math.isfinite(t) or (self.seen and t <= self.now): self.dropped += 1; return False
         self.seen.append((t, x))
         while self.seen[0][0] < t-self.window-1: self.seen.popleft()
-        if t-self.asked >= self.every:
+        if t-self.looked >= self.every/2-1e-6: since, self.looked = min(t-self.looked, self.every), t; self._watch(t, since)
+        if t-self.asked >= self.every-1e-6:
             self.asked = t
             with _one_thread(): self._listen(t)
     return True
@@ -209,22 +209,27 @@ def _recent(self:Stream, t, seconds):
     return [Pose(y[:,d], 24) for d in range(self.dancers) if np.isfinite(y[:,d]).all((1, 2)).mean() > .5]
 
 @patch
-def _listen(self:Stream, t):
-    "Ask the tracker, and see how much is going on"
-    from dance2music.generate import dance_energy, pick_style
+def _watch(self:Stream, t, since):
+    "See who is there, and how much is going on"
     from dance2music.model import motion_energy
     here = self._recent(t, 1.)
-    self.absent = 0. if here else self.absent+self.every
-    poses = self._recent(t, self.window) if here else []
-    es = [float(motion_energy(p, 1, start=p.seconds)[0]) for p in poses if p.seconds > .5]
+    self.absent = 0. if here else self.absent+since
+    self.people = self._recent(t, self.window) if here else []
+    es = [float(motion_energy(p, 1, start=p.seconds)[0]) for p in self.people if p.seconds > .5]
     moving = sum(e > .25 for e in es)
     if es: self.energy, self.alive, self.dull = float(np.mean(es))*(.5+.5*moving/self.dancers), max(es), 1-moving/self.dancers
     elif not here: self.energy = self.alive = 0.
+
+@patch
+def _listen(self:Stream, t):
+    "Ask the tracker"
+    from dance2music.generate import dance_energy, pick_style
+    poses = self.people
     if self.follower is None or not poses or min(p.seconds for p in poses) < 2: return
     try: beats = pose2beats(poses if len(poses) > 1 else poses[0])
     except RhythmError: return
     new = not self.follower.locked
-    if self.follower.hear(beats, t-poses[0].seconds) and new and self.wish=='auto':
+    if self.follower.hear(beats, self.looked-poses[0].seconds) and new and self.wish=='auto':
         self.writer.style = pick_style(beats.bpm, max(map(dance_energy, poses)))
     self.log.append(dict(t=round(t, 3), heard=round(beats.bpm, 2), confidence=round(beats.confidence, 3), bpm=round(self.follower.bpm, 2), locked=bool(self.follower.locked), energy=round(self.energy, 3), dancers=len(poses)))
 

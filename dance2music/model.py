@@ -6,7 +6,7 @@
 __all__ = ['TOLD', 'SIZES', 'PoseToMusicConfig', 'angles', 'rotate', 'past_mask', 'Block', 'codes2flat', 'flat2codes',
            'pose2positions', 'waves', 'Look', 'Baseline', 'loop_loss', 'write_flat', 'two_pass_loss', 'loops',
            'pose2features', 'motion_energy', 'codes2delayed', 'delayed2codes', 'sample', 'MotionEncoder', 'PoseToMusic',
-           'new_model']
+           'Steps', 'new_model']
 
 # %% ../nbs/07_model.ipynb #0c911f02
 import numpy as np, torch
@@ -313,6 +313,8 @@ class PoseToMusic(PreTrainedModel):
 
     @property
     def pad(self): return self.config.codebook_size
+    @property
+    def told(self): return (3*len(self.blocks) + 3)//4 # so many blocks hear the conditions
 
 # %% ../nbs/07_model.ipynb #9f4ce8c4
 TOLD = ('grid', 'motion', 'style', 'energy') # The columns of `keep`
@@ -331,12 +333,11 @@ def condition(self:PoseToMusic, n, batch, grid=None, features=None, style=None, 
     return out
 
 @patch
-def decode(self:PoseToMusic, inputs, cond, caches=None, start=0):
+def decode(self:PoseToMusic, inputs, cond):
     "Logits `(B, K, n, codebook_size)` for the columns after `inputs (B, K, n)`"
     x = sum(e(inputs[:,k]) for k, e in enumerate(self.codes)) # (B, n, D)
-    turn = angles(start, x.shape[1], x.shape[2]//self.config.n_heads, x.device)
-    told = (3*len(self.blocks) + 3)//4
-    for i, block in enumerate(self.blocks): x = block(x + cond if i < told else x, None if caches is None else caches[i], start, turn)
+    turn = angles(0, x.shape[1], x.shape[2]//self.config.n_heads, x.device)
+    for i, block in enumerate(self.blocks): x = block(x + cond if i < self.told else x, turn=turn)
     x = self.norm(x)
     return torch.stack([h(x) @ e.weight[:-1].T for h, e in zip(self.head, self.codes)], 1)
 
@@ -350,6 +351,44 @@ def forward(self:PoseToMusic, codes, grid=None, features=None, style=None, energ
     nll = F.cross_entropy(y.flatten(0, 2), target.flatten(), ignore_index=self.pad, reduction='none').view(target.shape)
     out = dict(loss=nll.sum()/codes.numel(), nll=nll.detach().sum((0, 2))/(codes.shape[0]*codes.shape[2]))
     return out | dict(logits=delayed2codes(y)) if logits else out
+
+# %% ../nbs/07_model.ipynb #11bfb7e0
+class Steps:
+    "A `PoseToMusic` that writes column after column; what is the same at every step is worked out once"
+    @torch.inference_mode()
+    def __init__(self,
+        model, # A `PoseToMusic`
+        guidance:float=1. # If not 1, half of the rows that it is told are the answers without conditions
+    ):
+        c = model.config; self.model, self.guidance, self.t, self.seen = model, guidance, 0, None
+        self.codes = torch.cat([e.weight for e in model.codes])                                       # all tables in one,
+        self.first = torch.arange(c.n_codebooks, device=model.device)*(c.codebook_size+1)             # where each begins
+        both = [(e.weight[:-1] @ h.weight, e.weight[:-1] @ h.bias) for h, e in zip(model.head, model.codes)] # two products in a row are one
+        self.weight, self.bias = map(torch.cat, zip(*both))
+
+    def attend(self, block, seen, x): # x (R, D); keys and values of the window (2, R, H, window, d), the oldest is overwritten
+        R, w = len(x), seen.shape[3]; cos, sin = (a[self.t % 1024] for a in self.turns)
+        qkv = block.qkv(x).view(R, 3, block.heads, -1); qk = qkv[:,:2]
+        q, k = torch.addcmul(qk*cos, qk.roll(qk.shape[-1]//2, -1), sin).unbind(1) # RoPE, as `rotate` does it
+        seen[0,:,:,self.t % w], seen[1,:,:,self.t % w] = k, qkv[:,2]
+        k, v = seen[:,:,:,:self.t+1]
+        return block.out(F.scaled_dot_product_attention(q[:,:,None], k, v).reshape(R, -1))
+
+# %% ../nbs/07_model.ipynb #c41bd82e
+@patch
+@torch.inference_mode()
+def __call__(self:Steps, last, cond): # codes of the column before (B, K), conditions of this one (R, D) -> logits (B, K, codebook_size)
+    (R, D), c = cond.shape, self.model.config
+    if self.seen is None: self.seen = cond.new_zeros(len(self.model.blocks), 2, R, c.n_heads, c.window, D//c.n_heads)
+    if self.t % 1024 == 0: cos, sin = angles(self.t, 1024, D//c.n_heads, cond.device); self.turns = torch.cat([cos, cos], 1).to(cond.dtype), torch.cat([-sin, sin], 1).to(cond.dtype)
+    x = self.codes[last + self.first].sum(1).repeat(R//len(last), 1)
+    for i, (block, seen) in enumerate(zip(self.model.blocks, self.seen)):
+        if i < self.model.told: x = x + cond
+        x = x + self.attend(block, seen, block.norm1(x))
+        x = x + block.ff(block.norm2(x))
+    x = self.model.norm(x); self.t += 1
+    if self.guidance != 1: yes, no = x.chunk(2); x = no + self.guidance*(yes - no)
+    return F.linear(x, self.weight, self.bias).view(len(last), c.n_codebooks, c.codebook_size)
 
 # %% ../nbs/07_model.ipynb #9838811b
 @patch
@@ -372,15 +411,13 @@ def generate_codes(
     rng = torch.Generator().manual_seed(seed)
     cond = self.condition(n, B, grid, features, style, energy, keep)
     if guidance != 1: cond = torch.cat([cond, self.condition(n, B)]) # (2B, n, D)
-    out = torch.full((B, K, n), self.pad, device=self.device); caches = [[] for _ in self.blocks]
-    last = out.new_full((B, K, 1), self.pad)
+    out = torch.full((B, K, n), self.pad, device=self.device)
+    last, step = out.new_full((B, K), self.pad), Steps(self, guidance)
     for t in range(n):
-        logits = self.decode(last.repeat(len(cond)//B, 1, 1), cond[:,t:t+1], caches, t)[:,:,0]
-        if guidance != 1: yes, no = logits.chunk(2); logits = no + guidance*(yes - no)
-        new = sample(logits, temperature, top_k, rng)
+        last = sample(step(last, cond[:,t]), temperature, top_k, rng)
         for k in range(K):
-            if not k <= t < N+k: new[:,k] = self.pad
-        out[...,t] = new; last = new[...,None]
+            if not k <= t < N+k: last[:,k] = self.pad
+        out[...,t] = last
         if progress: progress(min(t+1, N))
     return delayed2codes(out)
 

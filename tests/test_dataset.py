@@ -270,17 +270,6 @@ def test_bass_and_silence(tmp_path):
     save_wav(np.r_[kick[:60000], 0*kick[60000:]].astype(np.float32), 24000, tmp_path/'half.wav')
     with pytest.raises(Rejected, match='off for'): ds.clip_sound(tmp_path/'half.wav', 0., Recipe(5.))
 
-def test_lean_pose_model(tmp_path, monkeypatch):
-    "Without its mask the network gives the same landmarks, bit for bit; what cannot be made lean is used as it is"
-    from dance2music.pose import frames2pose
-    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path)); lean_pose_model.cache_clear(); frames = [*video2frames(asset('clip.mp4'), end=.5)]
-    try:
-        lean = lean_pose_model(); assert tmp_path in lean.parents and [p.name for p in lean.parent.iterdir()]==[lean.name]
-        a, b = frames2pose(frames, model='full'), frames2pose(frames, model=lean); assert (a.xyz==b.xyz).all() and (a.visibility==b.visibility).all() and (a.image==b.image).all()
-        (tmp_path/'odd.task').write_bytes(b'not a bundle'); assert lean_pose_model(str(tmp_path/'odd.task'))==tmp_path/'odd.task'
-        with pytest.raises(SetupError): lean_pose_model('nobody')
-    finally: lean_pose_model.cache_clear()
-
 def test_what_every_clip_needs(fast, films, tmp_path, monkeypatch):
     "Without MediaPipe's libraries or the codec no clip is to blame: the build stops and goes on later"
     links = listed(tmp_path/'l.csv', [(films/'0.mp4', '', '')]); real = ds.frames2pose

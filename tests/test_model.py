@@ -2,8 +2,8 @@
 import numpy as np, pytest, torch
 from hypothesis import given, settings, strategies as st
 from dance2music.groove import STYLES, choreograph
-from dance2music.model import (SIZES, TOLD, Baseline, PoseToMusic, PoseToMusicConfig, codes2delayed, codes2flat, delayed2codes, flat2codes, loop_loss,
-                               loops, motion_energy, new_model, past_mask, pose2features, pose2positions, sample, two_pass_loss, write_flat)
+from dance2music.model import (SIZES, TOLD, Baseline, Block, PoseToMusic, PoseToMusicConfig, codes2delayed, codes2flat, delayed2codes, flat2codes, loop_loss,
+                               loops, motion_energy, new_model, past_mask, pose2features, pose2positions, sample, two_pass_loss, write_flat, Steps)
 from dance2music.pose import Pose, mirror
 from dance2music.rhythm import Beats
 
@@ -75,12 +75,18 @@ def test_no_step_sees_the_future(model):
     assert torch.allclose(a[:,:,:25], b[:,:,:25], atol=1e-4) and (a[:,:,25:] - b[:,:,25:]).abs().max() > 1e-2
 
 @pytest.mark.parametrize('piece', [1, 7, 30])
-def test_cache_changes_nothing(model, piece): # the window of 24 is shorter than the 60 steps
-    x = torch.randint(1024, (2, 4, 60)); cond = model.condition(60, 2, **told(model, 60, 2)); caches = [[] for _ in model.blocks]
+def test_cache_changes_nothing(piece): # the window of 24 is shorter than the 60 steps
+    torch.manual_seed(0); block = Block(PoseToMusicConfig(d_model=32, n_heads=4, window=24)).eval(); x, cache = torch.randn(2, 60, 32), []
+    with torch.no_grad(): assert torch.allclose(torch.cat([block(x[:,i:i+piece], cache, i) for i in range(0, 60, piece)], 1), block(x), atol=1e-5)
+    assert cache[0].shape[3] <= 3*24 + piece # memory does not grow
+
+@pytest.mark.parametrize('guidance', [1., 2.])
+def test_steps_change_nothing(model, guidance): # nor where the ring goes round, nor where the table of angles ends
+    n = 1100 if guidance == 1 else 60; x = torch.randint(1024, (2, 4, n)); cond = model.condition(n, 2, **told(model, n, 2)); no = model.condition(n, 2); step = Steps(model, guidance)
     with torch.no_grad():
-        parts = [model.decode(x[...,i:i+piece], cond[:,i:i+piece], caches, i) for i in range(0, 60, piece)]
-        assert torch.allclose(torch.cat(parts, 2), model.decode(x, cond), atol=1e-3)
-    assert all(buffer.shape[3] <= 3*model.config.window + piece for buffer, n in caches) # memory does not grow
+        both = cond if guidance == 1 else torch.cat([cond, no]); each = torch.stack([step(x[...,t], both[:,t]) for t in range(n)], 2); want = model.decode(x, cond)
+        if guidance != 1: rest = model.decode(x, no); want = rest + guidance*(want - rest)
+    assert torch.allclose(each, want, atol=2e-3) and step.seen.shape[4] == model.config.window # memory does not grow
 
 def test_conditions(model):
     x = told(model, 30, 2); full = model.condition(30, 2, **x)

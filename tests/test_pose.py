@@ -300,3 +300,16 @@ def test_scrub_and_overlay():
 def test_player_has_buttons_and_a_slider():
     fig = show_pose(dancer(48), interactive=True)
     assert len(fig.frames)==len(fig.layout.sliders[0].steps)==48 and [b.label for b in fig.layout.updatemenus[0].buttons]==['play','pause']
+
+def test_lean_model(tmp_path, monkeypatch):
+    "Without its mask the network gives the same landmarks, bit for bit; what cannot be made lean is used as it is"
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path)); frames = [*video2frames(P.asset('clip.mp4'), end=.5)]
+    lean = lean_pose_model(); assert tmp_path in lean.parents and [p.name for p in lean.parent.iterdir()]==[lean.name] and lean_pose_model()==lean
+    b = frames2pose(frames); monkeypatch.setattr(P, 'lean_pose_model', pose_model); a = frames2pose(frames)
+    for k in ('xyz','visibility','image'): np.testing.assert_array_equal(getattr(a,k), getattr(b,k))
+    (tmp_path/'odd.task').write_bytes(b'not a bundle'); assert lean_pose_model(str(tmp_path/'odd.task'))==tmp_path/'odd.task'
+    with pytest.raises(PoseError, match='no pose model'): lean_pose_model('nobody')
+
+def test_lean_model_without_a_place_to_keep_it(tmp_path, monkeypatch):
+    (tmp_path/'file').write_text('x'); monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path/'file'))
+    assert lean_pose_model()==pose_model() and len(frames2pose([*video2frames(P.asset('clip.mp4'), end=.2)]))
