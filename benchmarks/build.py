@@ -20,7 +20,7 @@ RESULTS = {}
 
 def verdict(name, value, target, sign='>=', note=''):
     ok = value >= target if sign == '>=' else value <= target
-    RESULTS[name] = dict(value=float(value), target=target, ok=bool(ok))
+    RESULTS[name] = dict(value=float(value), target=target, ok=bool(ok), note=note)
     print(f"{'pass' if ok else 'FAIL'}  {name}: {value:.3g} (target {sign} {target:g}){'; '+note if note else ''}", flush=True)
 
 # ---- material

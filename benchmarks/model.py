@@ -15,7 +15,7 @@ RESULTS = {}
 
 def verdict(name, value, target, sign='>=', note=''):
     ok = value >= target if sign == '>=' else value <= target
-    RESULTS[name] = dict(value=float(value), target=target, sign=sign, ok=bool(ok))
+    RESULTS[name] = dict(value=float(value), target=target, sign=sign, ok=bool(ok), note=note)
     print(f"{'pass' if ok else 'FAIL'}  {name}: {value:.4g} (target {sign} {target:g}){'; ' + note if note else ''}", flush=True)
 
 def clock(f):

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['HELD_OUT', 'perplexity', 'ResidualVQ', 'log_mel', 'mel_distance', 'loudness_distance', 'bass_distance', 'nano_config',
-           'wake', 'GroovePool', 'CodecTraining', 'codec_loss', 'orthogonal', 'Muon', 'optimisers', 'cosine',
+           'wake', 'Grooves', 'GroovePool', 'CodecTraining', 'codec_loss', 'orthogonal', 'Muon', 'optimisers', 'cosine',
            'save_tensors', 'music_files', 'train_codec', 'export_codec', 'CodecError', 'Codec', 'snr']
 
 # %% ../nbs/05_codec.ipynb #2f52a374
-import os, time, tempfile
+import itertools, os, time, tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -36,7 +36,7 @@ def perplexity(
 # %% ../nbs/05_codec.ipynb #2197d276
 class ResidualVQ(nn.Module):
     "Residual vector quantiser with codebooks that follow the data by moving averages"
-    def __init__(self, dim:int=64, n_codebooks:int=4, size:int=1024, decay:float=.98):
+    def __init__(self, dim:int=64, n_codebooks:int=5, size:int=1024, decay:float=.98):
         super().__init__()
         self.decay = decay
         self.register_buffer('embed', torch.zeros(n_codebooks, size, dim)) # the entries
@@ -69,9 +69,8 @@ def follow(self:ResidualVQ, k, x, i):
     s = torch.zeros_like(self.total[k]).index_add_(0, i, x)
     self.count[k].lerp_(n, 1-self.decay); self.total[k].lerp_(s, 1-self.decay)
     dead = self.count[k] < .2*len(x)/len(n)
-    if dead.any():
-        new = x[torch.randint(len(x), (int(dead.sum()),), device=x.device)]
-        self.total[k][dead] = new*len(x)/len(n); self.count[k][dead] = len(x)/len(n)
+    new = x[torch.randint(len(x), (len(n),), device=x.device)] # no `if dead.any()`: it would make a GPU wait
+    self.total[k] = torch.where(dead[:,None], new*len(x)/len(n), self.total[k]); self.count[k] = torch.where(dead, len(x)/len(n), self.count[k])
     self.embed[k] = self.total[k]/self.count[k].clamp_min(1e-6)[:,None]
 
 @patch
@@ -92,18 +91,18 @@ def start(self:ResidualVQ, z, batch=None, steps=8):
 def _hz2mel(f): return np.where(f < 1000, f*3/200, 15 + np.log(np.maximum(f, 1)/1000)*27/np.log(6.4))
 def _mel2hz(m): return np.where(m < 15, m*200/3, 1000*np.exp((m - 15)*np.log(6.4)/27))
 
-@lru_cache(16)
-def _mel_bank(n_fft, sr):
+@lru_cache(32)
+def _mel_bank(n_fft, sr, device='cpu'):
     "Slaney's triangular filters of area 1, `(n_mels, n_fft//2+1)`: those of librosa"
     n_mels = min(80, n_fft//8); hz = np.linspace(0, sr/2, n_fft//2+1)
     lo, mid, hi = (e[:,None] for e in (lambda e: (e[:-2], e[1:-1], e[2:]))(_mel2hz(np.linspace(0, _hz2mel(np.float64(sr/2)), n_mels+2))))
     tri = np.maximum(0, np.minimum((hz - lo)/(mid - lo), (hi - hz)/(hi - mid)))
-    return torch.tensor(tri*2/(hi - lo), dtype=torch.float32)
+    return torch.tensor(tri*2/(hi - lo), dtype=torch.float32, device=device)
 
 def log_mel(x, n_fft, sr=24000):
     "Log-mel spectrogram: `(B, S)` -> `(B, n_mels, frames)`, natural log, floor 1e-3"
     spec = torch.stft(x, n_fft, n_fft//4, window=torch.hann_window(n_fft, device=x.device), return_complex=True).abs()
-    return torch.log(1e-3 + _mel_bank(n_fft, sr).to(x.device) @ spec)
+    return torch.log(1e-3 + _mel_bank(n_fft, sr, x.device) @ spec)
 
 def mel_distance(
     x:torch.Tensor, # `(B, S)`
@@ -127,9 +126,9 @@ def bass_distance(x, y, pool=48):
 
 # %% ../nbs/05_codec.ipynb #187f6180
 def nano_config():
-    "EnCodec, small: 24 kHz, 50 frames a second, 4 codebooks of 1024 entries, 2 kbps"
-    return EncodecConfig(num_filters=16, hidden_size=64, codebook_dim=64, num_lstm_layers=1, upsampling_ratios=[3, 4, 5, 8],
-                         target_bandwidths=[.5, 1., 1.5, 2.], sampling_rate=24000)
+    "EnCodec, small: 24 kHz, 50 frames a second, 5 codebooks of 1024 entries, 2.5 kbps"
+    return EncodecConfig(num_filters=16, hidden_size=64, codebook_dim=64, num_lstm_layers=1, num_residual_layers=2, compress=1,
+                         upsampling_ratios=[3, 4, 5, 8], target_bandwidths=[.5, 1., 1.5, 2., 2.5], sampling_rate=24000)
 
 # %% ../nbs/05_codec.ipynb #1c92e038
 @torch.no_grad()
@@ -145,26 +144,38 @@ def wake(model, x):
     for h in hooks: h.remove()
 
 # %% ../nbs/05_codec.ipynb #347e008d
-class GroovePool:
-    "Endless random pieces of music: `batch` gives `(B, S)`; same seed, same batches. A `share` of the clips is cut from the sound files in `music`"
-    def __init__(self, size=400, seed=0, seconds=5., music=(), share=.15):
-        self.rng, self.seconds, self.share = np.random.default_rng(seed), seconds, share if len(music) else 0
-        self.tracks = [video2audio(f, 24000) for f in music]
-        self.clips = [self.make() for _ in range(size)]
-    def make(self):
-        r = self.rng
-        if r.random() < self.share: return self.piece(self.tracks[r.integers(len(self.tracks))])
-        style = str(r.choice([*STYLES]))
+class Grooves(torch.utils.data.Dataset):
+    "The `i`-th of endless random grooves, `(S,)`; same seed, same grooves"
+    def __init__(self, seed, seconds): self.seed, self.seconds = seed, seconds
+    def __getitem__(self, i):
+        r = np.random.default_rng((self.seed, i)); style = str(r.choice([*STYLES]))
         return groove(random_beats(style, self.seconds, r), style, self.seconds, seed=int(r.integers(2**31))).wav
+
+class GroovePool:
+    "Endless random pieces of music: `batch` gives `(B, S)`; same seed, same batches, whether 0 or more `workers` play them. A `share` of the clips is cut from the sound files in `music`"
+    def __init__(self, size=400, seed=0, seconds=5., music=(), share=.15, renew=.25, workers=0):
+        self.rng, self.size, self.seconds, self.share = np.random.default_rng(seed), size, seconds, share if len(music) else 0
+        self.tracks, self.renew, self.due = [video2audio(f, 24000) for f in music], renew, 0.
+        self.grooves = iter(torch.utils.data.DataLoader(Grooves(seed, seconds), batch_size=None, sampler=itertools.count(), num_workers=workers))
+        self.clips = [self.make() for _ in range(max(1, size//4))]
+    def make(self):
+        return self.piece(self.tracks[self.rng.integers(len(self.tracks))]) if self.rng.random() < self.share else next(self.grooves).numpy().copy()
     def piece(self, x):
         n = int(self.seconds*24000); i = self.rng.integers(max(1, len(x)-n)); x = x[i:i+n]
         return np.pad(x, (0, n-len(x)))
+    def freshen(self):
+        "Add `renew` clips, in the place of old ones once there are `size`"
+        self.due += self.renew
+        for _ in range(int(self.due)):
+            if len(self.clips) < self.size: self.clips.append(self.make())
+            else: self.clips[self.rng.integers(self.size)] = self.make()
+        self.due %= 1
     def batch(self, n, samples):
-        r = self.rng; self.n = getattr(self, 'n', 0) + 1
-        if self.n % 4 == 0: self.clips[r.integers(len(self.clips))] = self.make()
+        self.freshen(); r = self.rng
         picks = [self.clips[i] for i in r.integers(len(self.clips), size=n)]
         cut = lambda x, s: x[s:s+samples]
-        return torch.tensor(np.stack([cut(x, r.integers(len(x)-samples+1))*r.uniform(.3, 1.05) for x in picks]))
+        return torch.tensor(np.stack([cut(x, r.integers(len(x)-samples+1))*r.uniform(.3, 1.05) for x in picks]), dtype=torch.float32)
+
 
 # %% ../nbs/05_codec.ipynb #371b3a31
 @dataclass
@@ -172,6 +183,7 @@ class CodecTraining:
     "What `train_codec` needs to know; the defaults are the recipe of the shipped codec"
     out:str='runs/codec-nano' # Folder for checkpoints and the finished codec
     steps:int=12000 # Updates
+    minutes:float=0. # Time for the training, instead of a number of steps; 0: as many `steps` as were asked for
     plain:int=120 # Steps without a quantiser, until the encoder has something to say
     batch:int=6 # Clips a batch
     seconds:float=1. # Seconds a clip
@@ -179,6 +191,8 @@ class CodecTraining:
     adam:float=7e-4 # Peak learning rate of AdamW
     warmup:int=60 # Steps of warm-up
     pool:int=300 # Clips in the pool
+    renew:float=.25 # New clips a batch
+    workers:int=0 # Processes that play grooves, beside the one that trains
     music:str='' # Folder with sound files to mix in, besides the grooves
     share:float=.15 # Their share
     save_every:int=250 # Steps between checkpoints
@@ -201,18 +215,18 @@ def codec_loss(model, vq, x, c, n=None):
     y = y.float()
     parts = dict(mel=mel_distance(x, y), wave=(x - y).abs().mean(), commit=commit, loud=loudness_distance(x, y), bass=bass_distance(x, y))
     loss = parts['mel'] + c.wave*parts['wave'] + c.commit*commit + c.detail*(parts['loud'] + parts['bass'])
-    return loss, {k: v.detach().item() for k, v in parts.items()}
+    return loss, {k: v.detach() for k, v in parts.items()}
 
 # %% ../nbs/05_codec.ipynb #00c856de
 def orthogonal(
-    g:torch.Tensor, # `(n, m)`
+    g:torch.Tensor, # `(..., n, m)`
     steps:int=5 # Rounds
-)->torch.Tensor: # `(n, m)`, singular values about 1 (0.7 to 1.2)
+)->torch.Tensor: # `(..., n, m)`, singular values about 1 (0.7 to 1.2)
     "The nearest matrix with equal singular values, roughly: Newton-Schulz iteration with Muon's polynomial"
-    if g.shape[0] > g.shape[1]: return orthogonal(g.T, steps).T
-    x = g/(g.norm() + 1e-7)
+    if g.shape[-2] > g.shape[-1]: return orthogonal(g.mT, steps).mT
+    x = g/(g.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(steps):
-        a = x @ x.T
+        a = x @ x.mT
         x = 3.4445*x + (-4.775*a + 2.0315*a @ a) @ x
     return x
 
@@ -223,10 +237,13 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self):
         for g in self.param_groups:
+            alike = {} # weights of one shape go through the polynomial together
             for p in (p for p in g['params'] if p.grad is not None):
                 m = self.state[p].setdefault('mean', torch.zeros_like(p)); m.lerp_(p.grad, 1-g['momentum'])
-                u = orthogonal(p.grad.lerp(m, g['momentum']).flatten(1)) # Nesterov: a look ahead
-                p.add_(u.view_as(p), alpha=-.2*g['lr']*max(u.shape)**.5)
+                ahead = p.grad.lerp(m, g['momentum']).flatten(1) # Nesterov: a look ahead
+                alike.setdefault(ahead.shape, []).append((p, ahead))
+            for shape, ps in alike.items():
+                for (p, _), u in zip(ps, orthogonal(torch.stack([a for _, a in ps]))): p.add_(u.view_as(p), alpha=-.2*g['lr']*max(shape)**.5)
 
 def optimisers(model, c):
     "Muon for the convolutions' weights, AdamW for the rest: gains, biases and the LSTM"
@@ -236,9 +253,9 @@ def optimisers(model, c):
     for o in opts: o.param_groups[0]['peak'] = o.param_groups[0]['lr']
     return opts
 
-def cosine(step, c):
-    "Share of the peak learning rate: warm-up, then half a cosine down to 2 %"
-    return min(1, (step+1)/c.warmup)*(.02 + .98*.5*(1 + np.cos(np.pi*min(1, step/c.steps))))
+def cosine(step, share, c):
+    "Share of the peak learning rate after `step` updates and a `share` of the training: warm-up, then half a cosine down to 2 %"
+    return min(1, (step+1)/c.warmup)*(.02 + .98*.5*(1 + np.cos(np.pi*min(1, share))))
 
 # %% ../nbs/05_codec.ipynb #740a461a
 def save_tensors(path, tensors, **meta):
@@ -254,7 +271,7 @@ def _state(model, vq, opts):
     return s
 
 def _restore(path, model, vq, opts):
-    "Load a checkpoint; returns the step"
+    "Load a checkpoint; returns the step, and the seconds of training so far"
     s = load_file(path)
     part = lambda p: {k[len(p):]: v for k, v in s.items() if k.startswith(p)}
     model.load_state_dict(part('model.')); vq.load_state_dict(part('vq.'))
@@ -262,7 +279,8 @@ def _restore(path, model, vq, opts):
         d = o.state_dict(); d['state'] = {}
         for k, v in part(f'opt{j}.').items(): i, name = k.split('.'); d['state'].setdefault(int(i), {})[name] = v
         o.load_state_dict(d)
-    with safe_open(path, 'pt') as f: return int(f.metadata()['step'])
+    with safe_open(path, 'pt') as f: m = f.metadata()
+    return int(m['step']), float(m.get('seconds', 0))
 
 # %% ../nbs/05_codec.ipynb #bc1f4437
 HELD_OUT = 'calm_acoustic_1', 'energetic_acoustic_2', 'energetic_electronic_2', 'happy_acoustic_2', 'happy_electronic_1', 'nostalgic_electronic_2', 'tender_acoustic_1', 'tender_electronic_1'
@@ -283,19 +301,19 @@ def train_codec(
     c = c or CodecTraining(); out = Path(c.out); ckpt = out/'checkpoint.safetensors'
     torch.manual_seed(c.seed)
     model, vq = EncodecModel(nano_config()).to(c.device).train(), ResidualVQ().to(c.device)
-    opts = optimisers(model, c); step = _restore(ckpt, model, vq, opts) if ckpt.exists() else 0
-    pool = GroovePool(c.pool, seed=c.seed + step, music=music_files(c.music), share=c.share); S = int(c.seconds*24000); rng = np.random.default_rng(c.seed + step)
+    opts = optimisers(model, c); step, spent = _restore(ckpt, model, vq, opts) if ckpt.exists() else (0, 0.)
+    pool = GroovePool(c.pool, c.seed + step, music=music_files(c.music), share=c.share, renew=c.renew, workers=c.workers)
+    S = int(c.seconds*24000); rng = np.random.default_rng(c.seed + step); begun, mean = time.time() - spent, None
     if step == 0: wake(model, pool.batch(c.batch, S).to(c.device))
-    t0, mean = time.time(), None
-    while step < c.steps:
+    while (share := (time.time() - begun)/60/c.minutes if c.minutes else step/c.steps) < 1:
         if step == c.plain: vq.start(_encodings(model, pool, c, S), c.batch*S//480)
-        n = 0 if step < c.plain else int(rng.integers(1, 4)) if rng.random() < c.dropout else None
+        n = 0 if step < c.plain else int(rng.integers(1, len(vq.embed))) if rng.random() < c.dropout else None
         loss, parts = codec_loss(model, vq, pool.batch(c.batch, S).to(c.device), c, n)
-        _update(opts, loss, cosine(step, c)); step += 1
-        if not n: mean = {k: .98*(mean or parts).get(k, v) + .02*v for k, v in parts.items()}
-        if step % c.save_every == 0 or step == c.steps:
-            save_tensors(ckpt, _state(model, vq, opts), step=step)
-            log(f'step {step}, {time.time()-t0:.0f} s, ' + ', '.join(f'{k} {v:.3f}' for k, v in (mean or {}).items()))
+        _update(opts, loss, cosine(step, share, c)); step += 1
+        if not n: mean = {k: torch.lerp((mean or parts).get(k, v), v, .02) for k, v in parts.items()}
+        if step % c.save_every == 0 or step == c.steps and not c.minutes:
+            save_tensors(ckpt, _state(model, vq, opts), step=step, seconds=time.time()-begun)
+            log(f'step {step}, {time.time()-begun:.0f} s, ' + ', '.join(f'{k} {v:.3f}' for k, v in (mean or {}).items()))
     return export_codec(model, vq, out)
 
 def _update(opts, loss, rate):

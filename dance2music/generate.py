@@ -18,7 +18,7 @@ from fastcore.basics import patch
 from scipy.ndimage import gaussian_filter1d, maximum_filter1d
 from .media import MediaError, asset, dub, probe, save_wav, video2frames
 from .pose import MIN_SECONDS, Pose, PoseError, clean, frames2pose, quality
-from .rhythm import Beats, RhythmError, audio2beats, beat_f, beats2grid, pose2beats
+from .rhythm import Beats, RhythmError, audio2beats, beat_f, beats2grid, pose2beats, tempo_error
 from .groove import STYLES, Music, master
 
 # %% ../nbs/09_generate.ipynb #ef7eae87
@@ -243,12 +243,12 @@ def beat_agreement(
     wav:np.ndarray, # Sound, `(S,)`
     sr:int, # Samples a second
     beats:Beats # The grid it is to keep
-)->float: # From 0 to about 1.3
-    "F-measure of the beats that librosa hears against the grid, and a little of `onset_agreement` to decide between equals"
+)->float: # From 0 to about 1.8
+    "F-measure of the beats that librosa hears against the grid; half a point if it hears the right tempo, and not its double; a little of `onset_agreement` to decide between equals"
     near = lambda b: b.times[b.times < len(wav)/sr]
     try: heard = audio2beats(wav, sr)
     except RhythmError: return 0.
-    return (beat_f(near(beats), near(heard)) if len(near(beats)) else 0.) + .1*onset_agreement(wav, sr, beats)
+    return (beat_f(near(beats), near(heard)) if len(near(beats)) else 0.) + .5*tempo_error(beats.bpm, heard.bpm).acc1 + .1*onset_agreement(wav, sr, beats)
 
 # %% ../nbs/09_generate.ipynb #4eb75551
 class Stages(dict):
@@ -291,10 +291,11 @@ def pick(self:DanceToMusic, codes, beats, seconds, energy=None):
     scores = []
     for c in codes:
         with _threads(self.model): wav = self.codec.decode(c, chunk=5.)[:round(seconds*sr)] # short pieces: less memory
-        if energy is not None: wav = breaks(wav, sr, energy, self.codec.frame_rate) # judged as it will be heard
+        if energy is not None: wav = breaks(wav, sr, energy, self.codec.frame_rate)
+        wav = master(wav-wav.mean(), sr=sr).astype(np.float32) # judged as it will be heard
         scores.append(beat_agreement(wav, sr, beats) if len(codes) > 1 else 0.)
         if best is None or scores[-1] > best[0]: best = scores[-1], wav, c
-    return best[1]-best[1].mean(), best[2], scores
+    return best[1], best[2], scores
 
 # %% ../nbs/09_generate.ipynb #7e9ea2d5
 LOW, WALL = .4, .25 # Energy below which a break begins; level behind the wall
@@ -350,7 +351,7 @@ def generate(
     energy = energy_curve(poses, codes.shape[-1], self.codec.frame_rate, wishes['energy'])
     if wishes['energy'] is None and energy.max() <= LOW: energy = None # somebody who never moves is no break
     wav, codes, scores = self.pick(codes, beats, seconds, energy)
-    wav = master(wav, sr=self.codec.sample_rate).astype(np.float32); stages.lap('sound')
+    stages.lap('sound')
     report = dict(seconds=round(seconds, 3), bpm=round(beats.bpm, 2), asked_bpm=wishes['bpm'], dance_bpm=round(found.bpm, 2), confidence=round(beats.confidence, 3), beats=beats.times.round(3).tolist(),
         meter=beats.meter, downbeat=beats.downbeat, style=style, seed=wishes['seed'], energy='auto' if wishes['energy'] is None else wishes['energy'], dancers=len(poses), scores=[round(s, 3) for s in scores], stages=dict(stages), warnings=_warnings(poses, found, wishes))
     return Music(wav, self.codec.sample_rate, beats, style, codes=codes, report=report)

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 import numpy as np, torch
-from torch.utils.data import Dataset, IterableDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 from .pose import LEFT, RIGHT, Pose, PoseError, clean
 from .rhythm import RhythmError, audio2beats, beats2grid, tempo_error
 from .groove import STYLES
@@ -49,7 +49,7 @@ class Records(Dataset):
         rows:list, # Records
         styles:list, # Names, in the order of the model's table
         rate:float=50., # Code frames a second
-        keep:int=5000 # Rows to keep prepared, 0.1 MB each
+        keep:int=20000 # Rows to keep prepared, 0.1 MB each
     ): self.rows, self.styles, self.rate, self.keep, self.ready = rows, styles, rate, keep, {}
     def __len__(self): return len(self.rows)
     def __getitem__(self, i):
@@ -58,6 +58,14 @@ class Records(Dataset):
             if len(self.ready) >= self.keep: return x
             self.ready[i] = x
         return self.ready[i]
+    def prepare(self,
+        workers:int # Processes
+    )->'Records': # Itself
+        "Prepare the rows that are kept now, in several processes, so that a GPU need not wait for the first round"
+        rows = Subset(self, range(min(self.keep, len(self))))
+        for i, b in enumerate(DataLoader(rows, 64, num_workers=workers, collate_fn=collate)):
+            for j, values in enumerate(zip(*b.values())): self.ready[64*i+j] = {k: v.half() if k == 'features' else v.clone() for k, v in zip(b, values)}
+        return self
 
 def collate(
     rows:list # Of `Records`, clips of one length
@@ -389,6 +397,7 @@ def _trainer(c, model, codec, train, valid, callbacks=(), log=print):
     trainer = type('CoachedTrainer', (_Coach, Trainer), {})(model=model, args=trainer_args(c), data_collator=collate, callbacks=stop + [*callbacks],
         train_dataset=Records(train, styles, rate) if isinstance(train, list) else Stream(train, styles, rate, c.seed), eval_dataset=Records(valid, styles, rate))
     trainer.c, trainer.codec, trainer.say = c, codec, log
+    if c.workers and isinstance(train, list): trainer.train_dataset.prepare(c.workers)
     trainer.tempo_rows = valid[:c.tempo_clips]; codec.model.to(trainer.args.device)
     for cb in (PrinterCallback, ProgressCallback): trainer.remove_callback(cb)
     return trainer

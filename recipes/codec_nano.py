@@ -1,8 +1,8 @@
 """Train the codec that ships with dance2music, on endless grooves: no data set is needed.
 
-    python recipes/codec_nano.py --out runs/codec-nano            # about 25 minutes on two free cores
+    python recipes/codec_nano.py --out runs/codec-nano            # about an hour and a half on two free cores
     python recipes/codec_nano.py --out runs/codec-nano            # stopped? the same line goes on from the last checkpoint
-    python recipes/codec_nano.py --out runs/codec-nano --device cuda --batch 32 --steps 20000
+    python recipes/codec_nano.py --out runs/codec-nano --device cuda --minutes 7.4 --batch 64 --plain 300 --pool 2400 --renew 1 --workers 5 --wave 4   # the run that ships, on one H200
     python recipes/codec_nano.py --out runs/codec-nano --install  # put the finished codec into the package
 """
 import argparse, shutil
@@ -32,6 +32,9 @@ def install(folder, assets=None):
 if __name__ == '__main__':
     c, wanted = arguments()
     from dance2music.codec import train_codec
+    if c.device != 'cpu':
+        import torch
+        torch.backends.cudnn.benchmark = True; torch.set_float32_matmul_precision('high')
     print(c, flush=True)
     out = train_codec(c, log=lambda line: print(line, flush=True))
     print(f'finished: {out}')

@@ -1,9 +1,12 @@
 """Train the shipped `pose2music-nano`: synthetic pairs, then the model. Run again to go on where it stopped.
-The first line below is the run that ships: about 30 minutes for the pairs and 25 for the model on two free cores.
 
-    python recipes/pose2music_nano.py
-    python recipes/pose2music_nano.py --pairs 20000 --steps 20000 --batch 32   # on a GPU
-    python recipes/pose2music_nano.py --install                               # put the finished model into the package
+    python recipes/pose2music_nano.py                 # about 30 minutes for the pairs and 40 for the model on two free cores
+    python recipes/pose2music_nano.py --install       # put the finished model into the package
+
+The run that ships, on a GPU, in two parts:
+
+    python recipes/pose2music_nano.py --pairs 24000 --pair-workers 16 --workers 12 --batch 64 --steps 2172 --held-out 0.02 --eval-every 217 --tempo-clips 0 --out runs/first
+    python recipes/pose2music_nano.py --pairs 24000 --workers 12 --batch 64 --steps 1150 --held-out 0.02 --eval-every 575 --tempo-clips 0 --lr 2e-3 --adam 5e-4 --warmup 50 --seed 1 --init runs/first
 """
 import argparse, shutil
 from pathlib import Path

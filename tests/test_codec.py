@@ -3,7 +3,7 @@ import json
 from pathlib import Path
 import numpy as np, pytest, torch
 from transformers import EncodecConfig, EncodecModel
-from dance2music.codec import (Codec, CodecError, CodecTraining, ResidualVQ, _spans, export_codec, nano_config, perplexity, snr, train_codec)
+from dance2music.codec import (Codec, CodecError, CodecTraining, GroovePool, ResidualVQ, _spans, export_codec, nano_config, perplexity, snr, train_codec)
 
 torch.set_num_threads(1)
 ASSET = Path(__file__).resolve().parents[1]/'dance2music'/'assets'/'codec-nano'/'model.safetensors'
@@ -39,15 +39,15 @@ def one_line(e): assert '\n' not in str(e.value) and len(str(e.value)) < 300
 
 
 def test_face(codec):
-    assert (codec.sample_rate, codec.frame_rate, codec.n_codebooks, codec.codebook_size, codec.bitrate) == (24000, 50, 4, 1024, 2000)
+    assert (codec.sample_rate, codec.frame_rate, codec.n_codebooks, codec.codebook_size, codec.bitrate) == (24000, 50, 5, 1024, 2500)
     assert next(codec.model.parameters()).dtype == torch.float32 and not any(p.requires_grad for p in codec.model.parameters())
-    assert codec.codebooks.shape == (4, 1024, 64) and '2 kbit/s' in repr(codec)
+    assert codec.codebooks.shape == (5, 1024, 64) and '2.5 kbit/s' in repr(codec)
 
 
 @pytest.mark.parametrize('samples', [1, 2, 479, 480, 481, 959, 12345])
 def test_any_length(codec, noise, samples):
     codes = codec.encode(noise[:samples])
-    assert codes.shape == (4, -(-samples//480)) and codes.dtype == np.int64
+    assert codes.shape == (5, -(-samples//480)) and codes.dtype == np.int64
     wav = codec.decode(codes)
     assert wav.shape == (codes.shape[1]*480,) and wav.dtype == np.float32 and np.isfinite(wav).all()
 
@@ -62,7 +62,7 @@ def test_equals_transformers(codec, noise):
     "Our way through the network is EnCodec's own"
     x = torch.tensor(noise[:48000])
     with torch.no_grad():
-        out = codec.model.encode(x[None,None], bandwidth=2.)
+        out = codec.model.encode(x[None,None], bandwidth=2.5)
         wav = codec.model.decode(out.audio_codes, [None])[0]
     codes = codec.encode(noise[:48000])
     assert (codes == out.audio_codes[0,0].numpy()).mean() > .999
@@ -72,9 +72,9 @@ def test_equals_transformers(codec, noise):
 def test_channels_and_rates(codec, noise):
     mono = codec.encode(noise[:24000])
     assert (codec.encode(np.stack([noise[:24000]]*2)) == mono).mean() > .99
-    assert codec.encode(np.stack([noise[:44100]]*7), sr=44100).shape == (4, 50)
-    assert codec.encode(noise[:8000], sr=8000).shape == (4, 50)
-    assert codec.encode(noise[:1], sr=192000).shape == (4, 1)
+    assert codec.encode(np.stack([noise[:44100]]*7), sr=44100).shape == (5, 50)
+    assert codec.encode(noise[:8000], sr=8000).shape == (5, 50)
+    assert codec.encode(noise[:1], sr=192000).shape == (5, 1)
     assert (codec.encode(noise[:24000], sr=24000) == mono).all()
     assert (codec.encode(noise[:24000].astype(np.float64)) == mono).all()
 
@@ -94,8 +94,8 @@ def test_bad_rate(codec, noise, sr):
 
 
 @pytest.mark.parametrize('codes,what', [
-    (np.zeros((4, 0), int), 'at least one frame'), (np.zeros(5, int), 'shape'), (np.zeros((5, 9), int), '1 to 4'), (np.zeros((2, 4, 9), int), 'shape'),
-    (np.full((4, 2), 1024), '0..1023'), (np.full((4, 2), -1), '0..1023'), (np.zeros((4, 2)), 'whole numbers')])
+    (np.zeros((5, 0), int), 'at least one frame'), (np.zeros(5, int), 'shape'), (np.zeros((6, 9), int), '1 to 5'), (np.zeros((2, 5, 9), int), 'shape'),
+    (np.full((5, 2), 1024), '0..1023'), (np.full((5, 2), -1), '0..1023'), (np.zeros((5, 2)), 'whole numbers')])
 def test_bad_codes(codec, codes, what):
     with pytest.raises(CodecError, match=what) as e: codec.decode(codes)
     one_line(e)
@@ -103,7 +103,7 @@ def test_bad_codes(codec, codes, what):
 
 def test_batches(codec, noise):
     x = noise.reshape(5, -1); codes = codec.encode_batch(x)
-    assert codes.shape == (5, 4, 50)
+    assert codes.shape == (5, 5, 50)
     assert np.mean([(c == codec.encode(w)).mean() for c, w in zip(codes, x)]) > .99
     assert (codec.encode_batch([*x]) == codes).all()
     y = codec.decode_batch(codes)
@@ -115,16 +115,16 @@ def test_batches(codec, noise):
 
 
 def test_many_clips_are_split(codec):
-    assert codec.encode_batch(np.zeros((70, 24000), np.float32)).shape == (70, 4, 50) # 70 s: more than one group
+    assert codec.encode_batch(np.zeros((70, 24000), np.float32)).shape == (70, 5, 50) # 70 s: more than one group
 
 
 def test_prefix(folder, codec, noise):
     codes = codec.encode(noise[:24000])
-    for bandwidth, k in ((.5, 1), (1., 2), (1.5, 3), (2., 4)):
+    for bandwidth, k in ((.5, 1), (1., 2), (1.5, 3), (2., 4), (2.5, 5)):
         c = Codec.from_pretrained(folder, bandwidth=bandwidth)
         assert c.n_codebooks == k and c.bitrate == 1000*bandwidth and (c.encode(noise[:24000]) == codes[:k]).all()
     assert codec.decode(codes[:1]).shape == (24000,)
-    with pytest.raises(CodecError, match='0.5, 1.0, 1.5, 2.0'): Codec.from_pretrained(folder, bandwidth=6)
+    with pytest.raises(CodecError, match='0.5, 1.0, 1.5, 2.0, 2.5'): Codec.from_pretrained(folder, bandwidth=6)
 
 
 def test_spans_cover():
@@ -213,8 +213,20 @@ def test_training_goes_on(tmp_path):
     lines = []; c = CodecTraining(out=tmp_path/'c', steps=1, plain=1, batch=1, seconds=.3, pool=1, save_every=1, warmup=1)
     train_codec(c, lines.append); c.steps = 2; out = train_codec(c, lines.append)
     assert [l.split(',')[0] for l in lines] == ['step 1', 'step 2']
-    assert Codec.from_pretrained(out).encode(np.zeros(480, np.float32)).shape == (4, 1)
+    assert Codec.from_pretrained(out).encode(np.zeros(480, np.float32)).shape == (5, 1)
     assert not [p for p in out.iterdir() if p.name.startswith('.')]
+
+
+def test_training_by_the_clock(tmp_path):
+    "The time of an interrupted run counts"
+    lines = []; c = CodecTraining(out=tmp_path/'c', minutes=.02, plain=1, batch=1, seconds=.3, pool=1, save_every=1, warmup=1)
+    train_codec(c, lines.append); before = len(lines); assert before > 0
+    train_codec(c, lines.append); assert len(lines) == before # it was over
+
+
+def test_pool_is_the_same_with_helpers():
+    def some(workers): p = GroovePool(4, 1, .5, renew=1., workers=workers); return torch.stack([p.batch(2, 480) for _ in range(6)])
+    assert torch.equal(some(0), some(2))
 
 
 def test_numbers():

@@ -38,7 +38,7 @@ def quick(monkeypatch):
         xyz = bouncer(104, len(f)/fps, fps).xyz + 1e-4*means[:, None, None].astype(np.float32)
         return [Pose(xyz, fps)]*dancers if dancers > 1 else Pose(xyz, fps)
     monkeypatch.setattr(ds, 'frames2pose', detect)
-    monkeypatch.setattr(ds, 'clip_codes', lambda wav, recipe: (np.abs(wav[:4*(len(wav)//480//4*4)]).reshape(4, -1)*1000).astype(int) % 1024)
+    monkeypatch.setattr(ds, 'clip_codes', lambda wav, recipe: (np.abs(wav[:5*(len(wav)//480//4*4)]).reshape(5, -1)*1000).astype(int) % 1024)
 
 @pytest.fixture
 def fast(monkeypatch): quick(monkeypatch); monkeypatch.setattr(ds, 'PAUSE', .01)
@@ -584,4 +584,4 @@ def test_real_clip(tmp_path):
     dub(asset('clip.mp4'), kicks.astype(np.float32), 24000, tmp_path/'a.mp4')
     out = build_dataset(listed(tmp_path/'l.csv', [('a.mp4', 0, 9)]), tmp_path/'set', seconds=4, workers=2)
     rows = read_records(out); assert [r['start'] for r in rows]==[0, 4] and all(min(abs(r['bpm']/b-1) for b in (48, 96, 192)) < .04 for r in rows)
-    assert all(record2arrays(r)['codes'].shape==(4, 200) for r in rows)
+    assert all(record2arrays(r)['codes'].shape==(5, 200) for r in rows)

@@ -28,11 +28,11 @@ def follow(d2m, pose, **kw):
 
 def test_writer_is_generate_codes(d2m):
     "In any portions, with or without guidance"
-    n = 40; grid, energy = beats2grid(Beats.steady(112, 2), n+3), np.linspace(0, 1, n+3, dtype=np.float32)
+    n = 40; grid, energy = beats2grid(Beats.steady(112, 2), n+4), np.linspace(0, 1, n+4, dtype=np.float32)
     style = torch.tensor([d2m.model.config.styles.index('funk')])
     for guidance in (1.5, 1.):
         whole = d2m.model.generate_codes(torch.tensor(grid)[None], None, style, torch.tensor(energy)[None], seed=3, guidance=guidance)[0].numpy()
-        for cuts in ([0, 43], [0, 1, 2, 3, 4, 20, 43], [0, 30, 43]):
+        for cuts in ([0, 44], [0, 1, 2, 3, 4, 20, 44], [0, 30, 44]):
             w = Writer(d2m.model, 'funk', seed=3, guidance=guidance)
             parts = [w.write(grid[a:b], energy[a:b]) for a, b in zip(cuts, cuts[1:])]
             assert (np.concatenate(parts, 1)==whole[:,:n]).all()
@@ -42,7 +42,7 @@ def test_writer_knows_its_styles(d2m):
 
 def test_voice(d2m):
     "In pieces as at once, and every sample once"
-    codes = np.random.default_rng(0).integers(0, 1024, (4, 60))
+    codes = np.random.default_rng(0).integers(0, 1024, (5, 60))
     v = Voice(d2m.codec, context=60); parts = [v.say(codes[:,a:b]) for a, b in ((0, 1), (1, 11), (11, 11), (11, 60))]
     y = np.concatenate(parts); once = d2m.codec.decode(codes)[:len(y)]
     assert len(y)==59*d2m.codec.hop and np.allclose(y[12*480:], once[12*480:], atol=1e-4) # the padding at the very beginning mirrors what is there
