@@ -13,6 +13,7 @@ from dance2music.dataset import Recipe, Rejected, build_dataset, clip_beats, cli
 from dance2music.groove import STYLES, groove
 from dance2music.media import asset, dub, save_wav, video2audio, video2frames
 from dance2music.pose import Pose, PoseError, frames2pose, mirror
+from pose import bare # the script beside this one
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import iirpeak, lfilter
 
@@ -56,15 +57,8 @@ def plain(files, seconds, codec):
     rows = []
     for f in files:
         fps = probe(f).fps; wav = video2audio(f)
-        rows.append((look(video2frames(f, fps, 0, seconds), fps), codec.encode(wav[:round(seconds*24000)])))
+        rows.append((bare(video2frames(f, fps, 0, seconds), fps), codec.encode(wav[:round(seconds*24000)])))
     return rows
-
-def look(frames, fps):
-    "MediaPipe as its manual shows it"
-    import mediapipe as mp
-    from mediapipe.tasks.python import BaseOptions, vision
-    o = vision.PoseLandmarkerOptions(base_options=BaseOptions(model_asset_path=str(asset('pose_landmarker_full.task'))), running_mode=vision.RunningMode.VIDEO)
-    with vision.PoseLandmarker.create_from_options(o) as lm: return [lm.detect_for_video(mp.Image(mp.ImageFormat.SRGB, np.ascontiguousarray(f)), round(i*1000/fps)) for i, f in enumerate(frames)]
 
 class Memory(threading.Thread):
     "The largest resident memory of any worker process, sampled five times a second"

@@ -140,7 +140,9 @@ def main(argv=None):
     a = p.parse_args(argv); d2m = DanceToMusic.from_pretrained(a.model); d2m.generate(choreograph(112, 'house', seed=0), seconds=2.) # warm up
     for part in a.parts.split(','):
         t = time.perf_counter(); print(f'\n== {part}'); globals()[part](d2m, a.n) if part in ('tempo', 'single') else globals()[part](d2m); print(f'({time.perf_counter()-t:.0f} s)')
-    if a.json: a.json.parent.mkdir(parents=True, exist_ok=True); a.json.write_text(json.dumps(RESULTS, indent=1))
+    if a.json:
+        a.json.parent.mkdir(parents=True, exist_ok=True); old = json.loads(a.json.read_text()) if a.json.exists() else {}   # parts may be measured one by one
+        a.json.write_text(json.dumps(old | RESULTS, indent=1))
 
 
 if __name__ == '__main__': main()

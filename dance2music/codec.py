@@ -304,6 +304,9 @@ def train_codec(
     opts = optimisers(model, c); step, spent = _restore(ckpt, model, vq, opts) if ckpt.exists() else (0, 0.)
     pool = GroovePool(c.pool, c.seed + step, music=music_files(c.music), share=c.share, renew=c.renew, workers=c.workers)
     S = int(c.seconds*24000); rng = np.random.default_rng(c.seed + step); begun, mean = time.time() - spent, None
+    def keep():
+        save_tensors(ckpt, _state(model, vq, opts), step=step, seconds=time.time()-begun)
+        log(f'step {step}, {time.time()-begun:.0f} s, ' + ', '.join(f'{k} {v:.3f}' for k, v in (mean or {}).items()))
     if step == 0: wake(model, pool.batch(c.batch, S).to(c.device))
     while (share := (time.time() - begun)/60/c.minutes if c.minutes else step/c.steps) < 1:
         if step == c.plain: vq.start(_encodings(model, pool, c, S), c.batch*S//480)
@@ -311,9 +314,8 @@ def train_codec(
         loss, parts = codec_loss(model, vq, pool.batch(c.batch, S).to(c.device), c, n)
         _update(opts, loss, cosine(step, share, c)); step += 1
         if not n: mean = {k: torch.lerp((mean or parts).get(k, v), v, .02) for k, v in parts.items()}
-        if step % c.save_every == 0 or step == c.steps and not c.minutes:
-            save_tensors(ckpt, _state(model, vq, opts), step=step, seconds=time.time()-begun)
-            log(f'step {step}, {time.time()-begun:.0f} s, ' + ', '.join(f'{k} {v:.3f}' for k, v in (mean or {}).items()))
+        if step % c.save_every == 0: keep()
+    if step % c.save_every: keep() # the end, too: the same line again trains no further
     return export_codec(model, vq, out)
 
 def _update(opts, loss, rate):

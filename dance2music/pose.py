@@ -97,8 +97,7 @@ def lean_pose_model(
     model='full' # As for `pose_model`
 )->Path: # A bundle that gives the same landmarks in less time; the model itself where none can be made
     "A pose model without its mask, made once and kept"
-    path = pose_model(model); raw = path.read_bytes()
-    lean = _cache()/f'pose-{hashlib.sha256(raw).hexdigest()[:16]}-lean.task'; tmp = lean.with_suffix(f'.{os.getpid()}-{get_ident()}')
+    path = pose_model(model); lean = _cache()/f'pose-{_digest(path)[:16]}-lean.task'; tmp = lean.with_suffix(f'.{os.getpid()}-{get_ident()}')
     try:
         if lean.exists(): return lean
         lean.parent.mkdir(parents=True, exist_ok=True)

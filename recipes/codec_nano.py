@@ -1,8 +1,8 @@
 """Train the codec that ships with dance2music, on endless grooves: no data set is needed.
 
-    python recipes/codec_nano.py --out runs/codec-nano            # about an hour and a half on two free cores
+    python recipes/codec_nano.py --out runs/codec-nano
     python recipes/codec_nano.py --out runs/codec-nano            # stopped? the same line goes on from the last checkpoint
-    python recipes/codec_nano.py --out runs/codec-nano --device cuda --minutes 7.4 --batch 64 --plain 300 --pool 2400 --renew 1 --workers 5 --wave 4   # the run that ships, on one H200
+    python recipes/codec_nano.py --out runs/codec-nano --device cuda --minutes 7.4 --batch 64 --plain 300 --pool 2400 --renew 1 --workers 5 --wave 4 --music FOLDER   # the run that ships, on one H200; FOLDER: the tracks that the model card names
     python recipes/codec_nano.py --out runs/codec-nano --install  # put the finished codec into the package
 """
 import argparse, shutil

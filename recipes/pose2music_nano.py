@@ -1,6 +1,6 @@
 """Train the shipped `pose2music-nano`: synthetic pairs, then the model. Run again to go on where it stopped.
 
-    python recipes/pose2music_nano.py                 # about 30 minutes for the pairs and 40 for the model on two free cores
+    python recipes/pose2music_nano.py                 # on a processor
     python recipes/pose2music_nano.py --install       # put the finished model into the package
 
 The run that ships, on a GPU, in two parts:

@@ -222,6 +222,8 @@ def test_training_by_the_clock(tmp_path):
     lines = []; c = CodecTraining(out=tmp_path/'c', minutes=.02, plain=1, batch=1, seconds=.3, pool=1, save_every=1, warmup=1)
     train_codec(c, lines.append); before = len(lines); assert before > 0
     train_codec(c, lines.append); assert len(lines) == before # it was over
+    c.out = tmp_path/'d'; c.save_every = 10**6; lines.clear(); train_codec(c, lines.append); train_codec(c, lines.append) # a last step that no checkpoint was due at
+    assert len(lines) == 2 and lines[0].split(',')[0] == lines[1].split(',')[0]
 
 
 def test_pool_is_the_same_with_helpers():
