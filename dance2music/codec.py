@@ -450,9 +450,17 @@ def _resample(x, sr, rate):
     return y if len(y) else x[:1]
 
 # %% ../nbs/05_codec.ipynb #42766abd
-def _spans(n, size, left=100, right=25):
+def _spans(n, size, left=10, right=10):
     "Cut `n` frames in pieces `(start, stop)` of at most `size`, each with the context `(lo, hi)` it is to see"
     return [(a, min(a+size, n), max(0, a-left), min(n, a+size+right)) for a in range(0, n, size)]
+
+def _memory(layers):
+    "Which of the layers is the LSTM"
+    return next(i for i, l in enumerate(layers) if hasattr(l, 'lstm'))
+
+def _through(layers, x):
+    for l in layers: x = l(x)
+    return x
 
 # %% ../nbs/05_codec.ipynb #67e7a2f0
 def _groups(b, frames, most=1500):
@@ -461,13 +469,18 @@ def _groups(b, frames, most=1500):
     return [slice(i, i+step) for i in range(0, b, step)]
 
 @patch
+def _pieces(self:Codec, layers, x, size, a, b): # x (B, C, N*a) -> (B, C', N*b)
+    "Convolutions over `x`, `size` frames at a time; a frame has `a` samples before and `b` after them"
+    right = 2 if self.config.use_causal_conv else 10 # 2: a layer mirrors the first samples to have something before them
+    return torch.cat([_through(layers, x[...,lo*a:hi*a].to(self.device))[...,(i-lo)*b:(j-lo)*b]
+                      for i, j, lo, hi in _spans(x.shape[-1]//a, size, right=right)], -1)
+
+@patch
 @torch.no_grad()
 def _encode(self:Codec, x, size): # x (B, S) -> (B, K, N)
-    x = nn.functional.pad(x, (0, -x.shape[1] % self.hop)); n, out = x.shape[1]//self.hop, []
-    for a, b, lo, hi in _spans(n, size):
-        z = self.model.encoder(x[:,None,lo*self.hop:hi*self.hop].to(self.device))[...,a-lo:b-lo] # (B, D, b-a)
-        out.append(self._quantise(z).cpu())
-    return torch.cat(out, -1).numpy()
+    x, layers = nn.functional.pad(x, (0, -x.shape[1] % self.hop)), self.model.encoder.layers; k = _memory(layers)
+    z = _through(layers[k:], self._pieces(layers[:k], x[:,None], size, self.hop, 1)) # (B, D, N)
+    return torch.cat([self._quantise(p).cpu() for p in z.split(size, -1)], -1).numpy()
 
 @patch
 def _quantise(self:Codec, z): # (B, D, N) -> (B, K, N)
@@ -480,14 +493,9 @@ def _quantise(self:Codec, z): # (B, D, N) -> (B, K, N)
 @patch
 @torch.no_grad()
 def _decode(self:Codec, codes, size): # (B, K, N) -> (B, S)
-    hop, n = self.hop, codes.shape[-1]
-    out, ramp = np.zeros((len(codes), n*hop), np.float32), np.linspace(0, 1, hop, dtype=np.float32)
-    for a, b, lo, hi in _spans(n, size):
-        c = torch.as_tensor(codes[...,lo:hi], device=self.device).transpose(0, 1) # (K, B, N)
-        y = self.model.decoder(self.model.quantizer.decode(c))[:,0].cpu().numpy()[:,(a-lo)*hop:(min(b+1, n)-lo)*hop]
-        if a: y[:,:hop] = y[:,:hop]*ramp + out[:,a*hop:(a+1)*hop]*(1-ramp) # fade in over the frame the last piece left
-        out[:,a*hop:a*hop+y.shape[1]] = y
-    return out
+    c, layers = torch.as_tensor(codes, device=self.device).transpose(0, 1), self.model.decoder.layers; k = _memory(layers)+1 # c (K, B, N)
+    z = _through(layers[:k], self.model.quantizer.decode(c))
+    return self._pieces(layers[k:], z, size, 1, self.hop)[:,0].cpu().numpy()
 
 # %% ../nbs/05_codec.ipynb #39a892e4
 @patch
