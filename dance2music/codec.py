@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['HELD_OUT', 'perplexity', 'ResidualVQ', 'log_mel', 'mel_distance', 'loudness_distance', 'bass_distance', 'nano_config',
            'wake', 'Grooves', 'GroovePool', 'CodecTraining', 'codec_loss', 'orthogonal', 'Muon', 'optimisers', 'cosine',
-           'save_tensors', 'music_files', 'train_codec', 'export_codec', 'CodecError', 'Codec', 'snr']
+           'save_tensors', 'music_files', 'Gradients', 'train_codec', 'export_codec', 'CodecError', 'Codec', 'snr']
 
 # %% ../nbs/05_codec.ipynb #2f52a374
 import itertools, os, time, tempfile
@@ -36,7 +36,7 @@ def perplexity(
 # %% ../nbs/05_codec.ipynb #2197d276
 class ResidualVQ(nn.Module):
     "Residual vector quantiser with codebooks that follow the data by moving averages"
-    def __init__(self, dim:int=64, n_codebooks:int=5, size:int=1024, decay:float=.98):
+    def __init__(self, dim:int=64, n_codebooks:int=6, size:int=1024, decay:float=.98):
         super().__init__()
         self.decay = decay
         self.register_buffer('embed', torch.zeros(n_codebooks, size, dim)) # the entries
@@ -126,9 +126,9 @@ def bass_distance(x, y, pool=48):
 
 # %% ../nbs/05_codec.ipynb #187f6180
 def nano_config():
-    "EnCodec, small: 24 kHz, 50 frames a second, 5 codebooks of 1024 entries, 2.5 kbps"
+    "EnCodec, small, that looks ahead: 24 kHz, 50 frames a second, 6 codebooks of 1024 entries, 3 kbps"
     return EncodecConfig(num_filters=16, hidden_size=64, codebook_dim=64, num_lstm_layers=1, num_residual_layers=2, compress=1,
-                         upsampling_ratios=[3, 4, 5, 8], target_bandwidths=[.5, 1., 1.5, 2., 2.5], sampling_rate=24000)
+                         upsampling_ratios=[3, 4, 5, 8], target_bandwidths=[.5, 1., 1.5, 2., 2.5, 3.], sampling_rate=24000, use_causal_conv=False)
 
 # %% ../nbs/05_codec.ipynb #1c92e038
 @torch.no_grad()
@@ -182,6 +182,8 @@ class GroovePool:
 class CodecTraining:
     "What `train_codec` needs to know; the defaults are the recipe of the shipped codec"
     out:str='runs/codec-nano' # Folder for checkpoints and the finished codec
+    init:str='' # Folder of a finished codec to begin with; empty: random weights
+    decoder:bool=False # Train the decoder alone, so that codes keep their meaning; needs `init`
     steps:int=12000 # Updates
     minutes:float=0. # Time for the training, instead of a number of steps; 0: as many `steps` as were asked for
     plain:int=120 # Steps without a quantiser, until the encoder has something to say
@@ -203,6 +205,13 @@ class CodecTraining:
     half:bool=False # Encoder and decoder in bfloat16; on a CPU its gradients were found wrong
     seed:int=0
     device:str='cpu'
+
+    def __post_init__(self):
+        bad = [f'{k}={v!r}' for k, v in vars(self).items() if isinstance(v, (int, float)) and not v >= 0]
+        bad += [f'{k}={v!r}' for k in ('steps', 'batch', 'seconds', 'lr', 'adam', 'pool', 'save_every') if not (v := getattr(self, k)) > 0]
+        bad += [f'{k}={v!r}' for k in ('share', 'dropout') if (v := getattr(self, k)) > 1]
+        if self.decoder and not self.init: bad += ['decoder=True without init']
+        if bad: raise ValueError(f"codec training: {bad[0]} is out of range")
 
 # %% ../nbs/05_codec.ipynb #1a205beb
 def codec_loss(model, vq, x, c, n=None):
@@ -248,7 +257,7 @@ class Muon(torch.optim.Optimizer):
 def optimisers(model, c):
     "Muon for the convolutions' weights, AdamW for the rest: gains, biases and the LSTM"
     convs = {id(m.parametrizations.weight.original1) for m in model.modules() if isinstance(m, (nn.Conv1d, nn.ConvTranspose1d))}
-    params = [*model.encoder.parameters(), *model.decoder.parameters()]
+    params = [p for p in (*model.encoder.parameters(), *model.decoder.parameters()) if p.requires_grad]
     opts = Muon([p for p in params if id(p) in convs], c.lr), torch.optim.AdamW([p for p in params if id(p) not in convs], c.adam, (.8, .99))
     for o in opts: o.param_groups[0]['peak'] = o.param_groups[0]['lr']
     return opts
@@ -292,6 +301,41 @@ def music_files(folder):
     if not files: raise ValueError(f'{folder}: no sound files in it (.wav, .flac, .ogg, .opus, .mp3, .m4a)')
     return files
 
+# %% ../nbs/05_codec.ipynb #7c1d0e5a
+class Gradients:
+    "Gradients of a batch, and the parts of its loss. On a GPU the work is recorded once for each number of codebooks, then replayed"
+    def __init__(self, model, vq, c):
+        self.model, self.vq, self.c, self.tapes = model, vq, c, {}
+        self.params = [p for p in (*model.encoder.parameters(), *model.decoder.parameters()) if p.requires_grad]
+        self.pool = torch.cuda.graph_pool_handle() if vq.embed.is_cuda else None
+        for m in model.modules(): # transformers keeps these sizes beside the weights, and a padding has to wait until the GPU tells it a number
+            for k in {'stride', 'kernel_size', 'padding_total'} & {*m._buffers}: m._buffers[k] = m._buffers[k].cpu()
+
+    def work(self, x, n):
+        for p in self.params: p.grad = None
+        loss, parts = codec_loss(self.model, self.vq, x, self.c, n)
+        loss.backward(); return parts
+
+    def __call__(self, x, n=None): # x (B, S)
+        if x.device.type != 'cuda': return self.work(x, n)
+        if n not in self.tapes: self.tapes[n] = self.record(x.clone(), n)
+        tape, x0, parts, grads = self.tapes[n]
+        x0.copy_(x); tape.replay()
+        for p, g in zip(self.params, grads): p.grad = g
+        return parts
+
+    def record(self, x, n):
+        "A CUDA graph of `work`; three rounds before it let cuDNN choose, on a stream of their own, and are then undone"
+        kept, side = [b.clone() for b in self.vq.buffers()], torch.cuda.Stream(); side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3): self.work(x, n)
+        torch.cuda.current_stream().wait_stream(side)
+        for p in self.params: p.grad = None
+        tape = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(tape, pool=self.pool): parts = self.work(x, n)
+        for b, k in zip(self.vq.buffers(), kept): b.copy_(k)
+        return tape, x, parts, [p.grad for p in self.params]
+
 # %% ../nbs/05_codec.ipynb #a9f070c0
 def train_codec(
     c:CodecTraining=None, # Settings
@@ -301,28 +345,29 @@ def train_codec(
     c = c or CodecTraining(); out = Path(c.out); ckpt = out/'checkpoint.safetensors'
     torch.manual_seed(c.seed)
     model, vq = EncodecModel(nano_config()).to(c.device).train(), ResidualVQ().to(c.device)
+    if c.decoder: model.encoder.requires_grad_(False); vq.eval()
     opts = optimisers(model, c); step, spent = _restore(ckpt, model, vq, opts) if ckpt.exists() else (0, 0.)
+    run = Gradients(model, vq, c)
     pool = GroovePool(c.pool, c.seed + step, music=music_files(c.music), share=c.share, renew=c.renew, workers=c.workers)
-    S = int(c.seconds*24000); rng = np.random.default_rng(c.seed + step); begun, mean = time.time() - spent, None
+    S = int(c.seconds*24000); rng = np.random.default_rng(c.seed + step); begun, mean, plain = time.time() - spent, None, 0 if c.init else c.plain
     def keep():
         save_tensors(ckpt, _state(model, vq, opts), step=step, seconds=time.time()-begun)
         log(f'step {step}, {time.time()-begun:.0f} s, ' + ', '.join(f'{k} {v:.3f}' for k, v in (mean or {}).items()))
-    if step == 0: wake(model, pool.batch(c.batch, S).to(c.device))
+    if step == 0 and not c.init: wake(model, pool.batch(c.batch, S).to(c.device))
+    if step == 0 and c.init: _begin_with(c.init, model, vq, lambda: _encodings(model, pool, c, S), c.batch*S//480)
     while (share := (time.time() - begun)/60/c.minutes if c.minutes else step/c.steps) < 1:
-        if step == c.plain: vq.start(_encodings(model, pool, c, S), c.batch*S//480)
-        n = 0 if step < c.plain else int(rng.integers(1, len(vq.embed))) if rng.random() < c.dropout else None
-        loss, parts = codec_loss(model, vq, pool.batch(c.batch, S).to(c.device), c, n)
-        _update(opts, loss, cosine(step, share, c)); step += 1
+        if step == plain and not c.init: vq.start(_encodings(model, pool, c, S), c.batch*S//480)
+        n = 0 if step < plain else int(rng.integers(1, len(vq.embed))) if rng.random() < c.dropout else None
+        parts = run(pool.batch(c.batch, S).to(c.device), n)
+        _update(opts, cosine(step, share, c)); step += 1
         if not n: mean = {k: torch.lerp((mean or parts).get(k, v), v, .02) for k, v in parts.items()}
         if step % c.save_every == 0: keep()
     if step % c.save_every: keep() # the end, too: the same line again trains no further
     return export_codec(model, vq, out)
 
-def _update(opts, loss, rate):
+def _update(opts, rate):
     "One step of every optimiser at a share `rate` of its peak learning rate"
-    params = [p for o in opts for g in o.param_groups for p in g['params']]
-    for p in params: p.grad = None
-    loss.backward(); nn.utils.clip_grad_norm_(params, 1.)
+    nn.utils.clip_grad_norm_([p for o in opts for g in o.param_groups for p in g['params']], 1.)
     for o in opts:
         for g in o.param_groups: g['lr'] = g['peak']*rate
         o.step()
@@ -350,6 +395,18 @@ def export_codec(model, vq, out):
     half = EncodecModel(model.config); half.load_state_dict(model.state_dict())
     with _quiet(): half.half().save_pretrained(out)
     return Path(out)
+
+# %% ../nbs/05_codec.ipynb #2ad90c3f
+@torch.no_grad()
+def _begin_with(folder, model, vq, some, batch):
+    "Weights and codebooks of the finished codec in `folder`; `some()` encodings `(n, D)` tell how often each entry is used"
+    _check_folder(Path(folder)); done = _load_encodec(str(folder), True)
+    try: model.load_state_dict(done.state_dict())
+    except RuntimeError: raise CodecError(f'{folder}: a codec of another shape than the one to train') from None
+    vq.embed.copy_(torch.stack([l.codebook.embed for l in done.quantizer.layers])); z = some()
+    for k, e in enumerate(vq.embed):
+        i = vq.nearest(z, k); z = z - e[i]
+        vq.count[k] = (torch.bincount(i, minlength=len(e))*batch/len(i)).clamp_min(.05); vq.total[k] = e*vq.count[k][:,None]
 
 # %% ../nbs/05_codec.ipynb #aeba8de9
 class CodecError(ValueError):
@@ -396,6 +453,17 @@ def _check_folder(path):
         with safe_open(weights, 'pt'): pass
     except Exception as e: raise CodecError(f'{weights}: damaged or incomplete ({str(e).splitlines()[0]}); copy or train it again') from None
 
+def _to_use(model):
+    "Nothing will be trained: weights as plain numbers, and less memory touched, since a fresh page costs as much time as the arithmetic on it"
+    for m in model.modules():
+        if 'weight' in getattr(m, 'parametrizations', ()): nn.utils.parametrize.remove_parametrizations(m, 'weight')
+    for layers in (model.encoder.layers, model.decoder.layers):
+        for a, b in zip(layers, layers[1:]):
+            if not hasattr(a, 'block'): continue
+            a.block[2].inplace = True # the second ELU of a block: nothing else reads its input
+            if isinstance(b, nn.ELU): b.inplace = True
+    return model
+
 def _load_encodec(source, local):
     "An `EncodecModel` in float32; every weight must come from the file"
     try:
@@ -425,7 +493,7 @@ def from_pretrained(
     local = source.exists()
     if local: _check_folder(source)
     elif source.is_absolute() or str(name).startswith('.') or str(name).count('/') > 1: raise CodecError(f'{name}: no such folder')
-    codec = cls(_load_encodec(str(source) if local else str(name), local), name, bandwidth)
+    codec = cls(_to_use(_load_encodec(str(source) if local else str(name), local)), name, bandwidth)
     try: codec.model.to(device)
     except (RuntimeError, AssertionError) as e:
         raise CodecError(f"cannot use device {device!r} ({str(e).splitlines()[0]}); try 'cpu'") from None

@@ -64,25 +64,26 @@ def write(
 
 # %% ../nbs/11_live.ipynb #cd84d3b1
 class Voice:
-    "Sound for codes that are still coming: holds back one frame, so that pieces can be faded into each other"
+    "Sound for codes that are still coming: holds back a frame, so that pieces can be faded into each other, and two more if the codec looks ahead"
     def __init__(self,
         codec, # A `Codec`
         context:int=25 # Code frames of the past to decode again with each piece
     ):
         self.codec, self.hop = codec, codec.hop
         self.past, self.held, self.context = np.zeros((codec.n_codebooks, 0), np.int64), np.zeros(0, np.float32), context
+        self.back, self.owed = 1 if codec.config.use_causal_conv else 3, 0 # frames to hold back, and held
     def say(self,
         codes:np.ndarray # `(K, n)`
-    )->np.ndarray: # `(n*hop,)` float32, the first time one frame fewer
+    )->np.ndarray: # `(n*hop,)` float32, the first time fewer by the frames held back
         "Decode the next frames"
         if not codes.shape[1]: return np.zeros(0, np.float32)
-        x = np.concatenate([self.past, codes], 1); new = codes.shape[1]*self.hop
-        y = self.codec.decode(x)[:x.shape[1]*self.hop]
-        if len(self.held):
-            up = np.linspace(0, 1, self.hop, dtype=np.float32)
-            y = np.concatenate([self.held*(1-up) + y[-new-self.hop:-new]*up, y[-new:]])
-        self.past, self.held = x[:,-self.context:], y[-self.hop:]
-        return y[:-self.hop]
+        x, hop = np.concatenate([self.past, codes], 1), self.hop; self.owed += codes.shape[1]
+        y = self.codec.decode(x)[(x.shape[1]-self.owed)*hop:x.shape[1]*hop]
+        self.past, n = x[:,-self.context-self.back:], max(0, self.owed-self.back)
+        if not n: return y[:0]
+        if len(self.held): up = np.linspace(0, 1, hop, dtype=np.float32); y[:hop] = self.held*(1-up) + y[:hop]*up
+        self.held, self.owed = y[n*hop:(n+1)*hop].copy(), self.back
+        return y[:n*hop]
 
 # %% ../nbs/11_live.ipynb #2e10af75
 class Follower:

@@ -23,7 +23,7 @@ from .groove import STYLES
 class PoseToMusicConfig(PretrainedConfig):
     "Shape of a `PoseToMusic` model"
     model_type = 'pose2music'
-    def __init__(self, n_codebooks=5, codebook_size=1024, frame_rate=50., d_model=224, n_layers=4, n_heads=4,
+    def __init__(self, n_codebooks=6, codebook_size=1024, frame_rate=50., d_model=224, n_layers=4, n_heads=4,
                  pose_width=48, n_features=198, energy=False, window=256, dropout=.1, styles=None, **kw):
         super().__init__(**kw)
         self.n_codebooks, self.codebook_size, self.frame_rate = n_codebooks, codebook_size, frame_rate
@@ -136,7 +136,7 @@ class Look(nn.Module):
 # %% ../nbs/07_model.ipynb #468fa5c6
 class Baseline(nn.Module):
     "Encoder and decoder of the obvious way: 120 poses in, codes as one flat sequence out"
-    def __init__(self, d_model=168, n_layers=5, n_heads=7, n_features=99, n_codebooks=5, codebook_size=1024, window=4096):
+    def __init__(self, d_model=168, n_layers=5, n_heads=7, n_features=99, n_codebooks=6, codebook_size=1024, window=4096):
         super().__init__()
         c = self.config = PoseToMusicConfig(d_model=d_model, n_layers=n_layers, n_heads=n_heads, n_features=n_features, dropout=0.,
                                             n_codebooks=n_codebooks, codebook_size=codebook_size, window=window)

@@ -257,12 +257,15 @@ class MuonAdamW(torch.optim.AdamW):
         finally: self.param_groups = groups
 
     def turn(self, g, momentum=.95):
-        for p in g['params']:
-            if p.grad is None: continue
+        alike = {} # matrices of one shape go through the polynomial together
+        for p in (p for p in g['params'] if p.grad is not None):
             s = self.state[p]; s.setdefault('step', torch.zeros(())); m = s.setdefault('mean', torch.zeros_like(p)) # AdamW expects a step
             m.lerp_(p.grad, 1-momentum)
-            u = orthogonal(p.grad.lerp(m, momentum).flatten(1).bfloat16()).to(p) # Nesterov: a look ahead
-            p.mul_(1 - g['lr']*g['weight_decay']).add_(u.view_as(p), alpha=-.2*g['lr']*max(u.shape)**.5)
+            ahead = p.grad.lerp(m, momentum).flatten(1).bfloat16() # Nesterov: a look ahead
+            alike.setdefault(ahead.shape, []).append((p, ahead))
+        for shape, ps in alike.items():
+            for (p, _), u in zip(ps, orthogonal(torch.stack([a for _, a in ps])).to(p)):
+                p.mul_(1 - g['lr']*g['weight_decay']).add_(u.view_as(p), alpha=-.2*g['lr']*max(shape)**.5)
 
 def new_optimizer(
     model:PoseToMusic, # Whose weights

@@ -13,7 +13,9 @@ from pathlib import Path
 def arguments(argv=None):
     from dance2music.codec import CodecTraining
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for f in fields(CodecTraining): p.add_argument('--' + f.name.replace('_', '-'), type=f.type, default=f.default, help=f'default {f.default}')
+    for f in fields(CodecTraining):
+        how = dict(action='store_true') if f.type is bool else dict(type=f.type, default=f.default)
+        p.add_argument('--' + f.name.replace('_', '-'), help=f'default {f.default}', **how)
     p.add_argument('--install', action='store_true', help='copy config.json and model.safetensors to dance2music/assets/codec-nano')
     a = vars(p.parse_args(argv)); install = a.pop('install')
     return CodecTraining(**a), install

@@ -39,15 +39,15 @@ def one_line(e): assert '\n' not in str(e.value) and len(str(e.value)) < 300
 
 
 def test_face(codec):
-    assert (codec.sample_rate, codec.frame_rate, codec.n_codebooks, codec.codebook_size, codec.bitrate) == (24000, 50, 5, 1024, 2500)
+    assert (codec.sample_rate, codec.frame_rate, codec.n_codebooks, codec.codebook_size, codec.bitrate) == (24000, 50, 6, 1024, 3000)
     assert next(codec.model.parameters()).dtype == torch.float32 and not any(p.requires_grad for p in codec.model.parameters())
-    assert codec.codebooks.shape == (5, 1024, 64) and '2.5 kbit/s' in repr(codec)
+    assert codec.codebooks.shape == (6, 1024, 64) and '3 kbit/s' in repr(codec)
 
 
 @pytest.mark.parametrize('samples', [1, 2, 479, 480, 481, 959, 12345])
 def test_any_length(codec, noise, samples):
     codes = codec.encode(noise[:samples])
-    assert codes.shape == (5, -(-samples//480)) and codes.dtype == np.int64
+    assert codes.shape == (6, -(-samples//480)) and codes.dtype == np.int64
     wav = codec.decode(codes)
     assert wav.shape == (codes.shape[1]*480,) and wav.dtype == np.float32 and np.isfinite(wav).all()
 
@@ -62,7 +62,7 @@ def test_equals_transformers(codec, noise):
     "Our way through the network is EnCodec's own"
     x = torch.tensor(noise[:48000])
     with torch.no_grad():
-        out = codec.model.encode(x[None,None], bandwidth=2.5)
+        out = codec.model.encode(x[None,None], bandwidth=3.)
         wav = codec.model.decode(out.audio_codes, [None])[0]
     codes = codec.encode(noise[:48000])
     assert (codes == out.audio_codes[0,0].numpy()).mean() > .999
@@ -72,9 +72,9 @@ def test_equals_transformers(codec, noise):
 def test_channels_and_rates(codec, noise):
     mono = codec.encode(noise[:24000])
     assert (codec.encode(np.stack([noise[:24000]]*2)) == mono).mean() > .99
-    assert codec.encode(np.stack([noise[:44100]]*7), sr=44100).shape == (5, 50)
-    assert codec.encode(noise[:8000], sr=8000).shape == (5, 50)
-    assert codec.encode(noise[:1], sr=192000).shape == (5, 1)
+    assert codec.encode(np.stack([noise[:44100]]*7), sr=44100).shape == (6, 50)
+    assert codec.encode(noise[:8000], sr=8000).shape == (6, 50)
+    assert codec.encode(noise[:1], sr=192000).shape == (6, 1)
     assert (codec.encode(noise[:24000], sr=24000) == mono).all()
     assert (codec.encode(noise[:24000].astype(np.float64)) == mono).all()
 
@@ -94,7 +94,7 @@ def test_bad_rate(codec, noise, sr):
 
 
 @pytest.mark.parametrize('codes,what', [
-    (np.zeros((5, 0), int), 'at least one frame'), (np.zeros(5, int), 'shape'), (np.zeros((6, 9), int), '1 to 5'), (np.zeros((2, 5, 9), int), 'shape'),
+    (np.zeros((5, 0), int), 'at least one frame'), (np.zeros(5, int), 'shape'), (np.zeros((7, 9), int), '1 to 6'), (np.zeros((2, 5, 9), int), 'shape'),
     (np.full((5, 2), 1024), '0..1023'), (np.full((5, 2), -1), '0..1023'), (np.zeros((5, 2)), 'whole numbers')])
 def test_bad_codes(codec, codes, what):
     with pytest.raises(CodecError, match=what) as e: codec.decode(codes)
@@ -103,7 +103,7 @@ def test_bad_codes(codec, codes, what):
 
 def test_batches(codec, noise):
     x = noise.reshape(5, -1); codes = codec.encode_batch(x)
-    assert codes.shape == (5, 5, 50)
+    assert codes.shape == (5, 6, 50)
     assert np.mean([(c == codec.encode(w)).mean() for c, w in zip(codes, x)]) > .99
     assert (codec.encode_batch([*x]) == codes).all()
     y = codec.decode_batch(codes)
@@ -115,16 +115,16 @@ def test_batches(codec, noise):
 
 
 def test_many_clips_are_split(codec):
-    assert codec.encode_batch(np.zeros((70, 24000), np.float32)).shape == (70, 5, 50) # 70 s: more than one group
+    assert codec.encode_batch(np.zeros((70, 24000), np.float32)).shape == (70, 6, 50) # 70 s: more than one group
 
 
 def test_prefix(folder, codec, noise):
     codes = codec.encode(noise[:24000])
-    for bandwidth, k in ((.5, 1), (1., 2), (1.5, 3), (2., 4), (2.5, 5)):
+    for bandwidth, k in ((.5, 1), (1., 2), (1.5, 3), (2., 4), (2.5, 5), (3., 6)):
         c = Codec.from_pretrained(folder, bandwidth=bandwidth)
         assert c.n_codebooks == k and c.bitrate == 1000*bandwidth and (c.encode(noise[:24000]) == codes[:k]).all()
     assert codec.decode(codes[:1]).shape == (24000,)
-    with pytest.raises(CodecError, match='0.5, 1.0, 1.5, 2.0, 2.5'): Codec.from_pretrained(folder, bandwidth=6)
+    with pytest.raises(CodecError, match='0.5, 1.0, 1.5, 2.0, 2.5, 3.0'): Codec.from_pretrained(folder, bandwidth=6)
 
 
 def test_spans_cover():
@@ -142,9 +142,9 @@ def test_chunks(codec, noise):
     for chunk in (.02, .33, 1.): assert codec.decode(codes, chunk=chunk).shape == whole.shape and abs(codec.decode(codes, chunk=chunk)-whole).max() < 1e-4
 
 
-def test_codec_that_looks_ahead(tmp_path, noise):
-    "Without causal convolutions a piece needs context on both sides"
-    config = nano_config(); config.use_causal_conv = False
+def test_causal_codec(tmp_path, noise):
+    "With causal convolutions a piece needs context on one side"
+    config = nano_config(); config.use_causal_conv = True
     torch.manual_seed(0); model = EncodecModel(config)
     for layer in model.quantizer.layers: layer.codebook.embed.normal_()
     c = Codec(model); codes = c.encode(noise)
@@ -156,7 +156,7 @@ def test_pieces_bound_the_work(codec, noise):
     seen = []; hook = codec.model.encoder.layers[0].register_forward_hook(lambda m, x, y: seen.append(x[0].shape[-1]))
     try: codec.encode(noise, chunk=1.)
     finally: hook.remove()
-    assert max(seen) <= (50+10+2)*480 and len(seen) == 5
+    assert max(seen) <= (50+10+10)*480 and len(seen) == 5
 
 
 def test_folders(folder, tmp_path):
@@ -223,17 +223,35 @@ def test_training_goes_on(tmp_path):
     lines = []; c = CodecTraining(out=tmp_path/'c', steps=1, plain=1, batch=1, seconds=.3, pool=1, save_every=1, warmup=1)
     train_codec(c, lines.append); c.steps = 2; out = train_codec(c, lines.append)
     assert [l.split(',')[0] for l in lines] == ['step 1', 'step 2']
-    assert Codec.from_pretrained(out).encode(np.zeros(480, np.float32)).shape == (5, 1)
+    assert Codec.from_pretrained(out).encode(np.zeros(480, np.float32)).shape == (6, 1)
     assert not [p for p in out.iterdir() if p.name.startswith('.')]
 
 
 def test_training_by_the_clock(tmp_path):
     "The time of an interrupted run counts"
-    lines = []; c = CodecTraining(out=tmp_path/'c', minutes=.02, plain=1, batch=1, seconds=.3, pool=1, save_every=1, warmup=1)
+    lines = []; c = CodecTraining(out=tmp_path/'c', minutes=.03, plain=1, batch=1, seconds=.3, pool=1, save_every=1, warmup=1)
     train_codec(c, lines.append); before = len(lines); assert before > 0
     train_codec(c, lines.append); assert len(lines) == before # it was over
     c.out = tmp_path/'d'; c.save_every = 10**6; lines.clear(); train_codec(c, lines.append); train_codec(c, lines.append) # a last step that no checkpoint was due at
     assert len(lines) == 2 and lines[0].split(',')[0] == lines[1].split(',')[0]
+
+
+def test_decoder_alone(tmp_path):
+    "Codes keep their meaning, the sound changes; a codec to begin with must be one, and of this shape"
+    c = CodecTraining(out=tmp_path/'c', steps=2, plain=1, batch=1, seconds=.3, pool=1, warmup=1); first = Codec.from_pretrained(train_codec(c))
+    d = Codec.from_pretrained(train_codec(CodecTraining(out=tmp_path/'d', init=tmp_path/'c', decoder=True, steps=2, batch=1, seconds=.3, pool=1, warmup=1)))
+    x = np.random.default_rng(0).standard_normal(9600).astype(np.float32)*.1; codes = first.encode(x)
+    assert (d.encode(x) == codes).all() and abs(d.decode(codes) - first.decode(codes)).max() > 1e-4
+    e = Codec.from_pretrained(train_codec(CodecTraining(out=tmp_path/'e', init=tmp_path/'c', steps=1, batch=1, seconds=.3, pool=1, warmup=1)))
+    assert e.codebooks.shape == first.codebooks.shape and not torch.equal(e.model.encoder.layers[0].conv.weight, first.model.encoder.layers[0].conv.weight)
+    other = nano_config(); other.num_filters = 8; EncodecModel(other).save_pretrained(tmp_path/'o')
+    for init, what in ((tmp_path/'none', 'missing'), (tmp_path/'o', 'another shape')):
+        with pytest.raises(CodecError, match=what): train_codec(CodecTraining(out=tmp_path/'x', init=init, steps=1, batch=1, seconds=.3, pool=1))
+
+
+@pytest.mark.parametrize('wrong', [dict(minutes=-1), dict(batch=0), dict(lr=float('nan')), dict(share=1.5), dict(decoder=True), dict(seconds=0.)])
+def test_training_asks_for_sense(wrong):
+    with pytest.raises(ValueError, match='codec training: ' + [*wrong][0]): CodecTraining(**wrong)
 
 
 def test_pool_is_the_same_with_helpers():

@@ -76,7 +76,7 @@ def test_music(d2m):
     m = d2m.generate(bouncer())
     assert m.wav.shape==(48000,) and m.wav.dtype==np.float32 and m.sr==24000
     assert np.isfinite(m.wav).all() and .01 < np.abs(m.wav).max() <= .9
-    assert m.codes.shape==(5, 100) and m.codes.min()>=0 and m.codes.max()<1024
+    assert m.codes.shape==(6, 100) and m.codes.min()>=0 and m.codes.max()<1024
     assert m.style in STYLES and abs(m.beats.bpm/104-1)<.06
     assert set(m.report['stages'])=={'pose', 'rhythm', 'codes', 'sound'}
     assert {'bpm', 'confidence', 'beats', 'style', 'seed', 'seconds'} <= set(json.loads(json.dumps(m.report)))

@@ -70,7 +70,7 @@ def test_energy(dance):
 # ---- the network
 
 def test_no_step_sees_the_future(model):
-    x = torch.randint(1024, (1, 5, 40)); cond = model.condition(40, 1, **told(model, 40)); y = x.clone(); y[...,25:] = 7
+    x = torch.randint(1024, (1, 6, 40)); cond = model.condition(40, 1, **told(model, 40)); y = x.clone(); y[...,25:] = 7
     with torch.no_grad(): a, b = model.decode(x, cond), model.decode(y, cond)
     assert torch.allclose(a[:,:,:25], b[:,:,:25], atol=1e-4) and (a[:,:,25:] - b[:,:,25:]).abs().max() > 1e-2
 
@@ -82,7 +82,7 @@ def test_cache_changes_nothing(piece): # the window of 24 is shorter than the 60
 
 @pytest.mark.parametrize('guidance', [1., 2.])
 def test_steps_change_nothing(model, guidance): # nor where the ring goes round, nor where the table of angles ends
-    n = 1100 if guidance == 1 else 60; x = torch.randint(1024, (2, 5, n)); cond = model.condition(n, 2, **told(model, n, 2)); no = model.condition(n, 2); step = Steps(model, guidance)
+    n = 1100 if guidance == 1 else 60; x = torch.randint(1024, (2, 6, n)); cond = model.condition(n, 2, **told(model, n, 2)); no = model.condition(n, 2); step = Steps(model, guidance)
     with torch.no_grad():
         both = cond if guidance == 1 else torch.cat([cond, no]); each = torch.stack([step(x[...,t], both[:,t]) for t in range(n)], 2); want = model.decode(x, cond)
         if guidance != 1: rest = model.decode(x, no); want = rest + guidance*(want - rest)
@@ -98,10 +98,10 @@ def test_conditions(model):
     assert (model.condition(30, 2) - model.condition(30, 2, **x, keep=torch.zeros(2, 4))).abs().max() < 1e-5
 
 def test_loss(model):
-    codes = torch.randint(1024, (2, 5, 20)); x = told(model, 20, 2)
+    codes = torch.randint(1024, (2, 6, 20)); x = told(model, 20, 2)
     with torch.no_grad(): out = model(codes, **x, logits=True); other = model(codes, **x, heard=(codes+1) % 1024)
     nll = torch.nn.functional.cross_entropy(out['logits'].flatten(0, 2), codes.flatten())
-    assert out['logits'].shape == (2, 5, 20, 1024) and abs(out['loss'] - nll) < 1e-3 and abs(out['nll'].mean() - nll) < 1e-3
+    assert out['logits'].shape == (2, 6, 20, 1024) and abs(out['loss'] - nll) < 1e-3 and abs(out['nll'].mean() - nll) < 1e-3
     assert other['loss'] != out['loss']
     fresh = new_model('nano')
     with torch.no_grad(): assert abs(fresh(codes)['loss'] - np.log(1024)) < .3
@@ -111,12 +111,12 @@ def test_loss(model):
 
 def test_generation(model):
     x = told(model, 30, 2); a = model.generate_codes(**x, seed=1)
-    assert a.shape == (2, 5, 30) and a.dtype == torch.int64 and 0 <= a.min() and a.max() < 1024
+    assert a.shape == (2, 6, 30) and a.dtype == torch.int64 and 0 <= a.min() and a.max() < 1024
     assert (a == model.generate_codes(**x, seed=1)).all()
     assert (a == model.generate_codes(**x, seed=2)).float().mean() < .2
     one = {k: v[:1] for k, v in x.items()}
     assert (model.generate_codes(**one, top_k=1)[0] == model.generate_codes(**x, top_k=1)[0]).all() # a batch does not mix
-    assert model.generate_codes(x['grid'][:,:1]).shape == (2, 5, 1)                    # only a grid, only one frame
+    assert model.generate_codes(x['grid'][:,:1]).shape == (2, 6, 1)                    # only a grid, only one frame
 
 def test_generation_is_what_decode_says(model):
     x = told(model, 20); codes = model.generate_codes(**x, top_k=1, guidance=1.)
@@ -146,7 +146,7 @@ def test_folder_of_a_model_without_energy(tmp_path):
     PoseToMusic(PoseToMusicConfig(d_model=32, n_layers=1, n_heads=2)).save_pretrained(tmp_path)
     c = json.loads((tmp_path/'config.json').read_text()); c.pop('energy', None); (tmp_path/'config.json').write_text(json.dumps(c))
     m = PoseToMusic.from_pretrained(tmp_path)
-    assert m.energy is None and m.generate_codes(torch.zeros(1, 5, 4), energy=torch.ones(1, 5)).shape == (1, 5, 5)
+    assert m.energy is None and m.generate_codes(torch.zeros(1, 5, 4), energy=torch.ones(1, 5)).shape == (1, 6, 5)
 
 def test_sizes():
     mb = 2*sum(p.numel() for p in new_model('nano').parameters())/1e6

@@ -21,7 +21,7 @@ def toy_size(monkeypatch): monkeypatch.setitem(SIZES, 'toy', TOY)
 @pytest.fixture(scope='module')
 def rows():
     rng = np.random.default_rng(0); beats = Beats.steady(120, 1.2); pose = choreograph(beats, 'house', 0, seconds=1.2)
-    return [pair2record(pose, rng.choice([3, 500, 900], (5, 60)), beats, STYLES[i % 2], f's{i}') for i in range(14)]
+    return [pair2record(pose, rng.choice([3, 500, 900], (6, 60)), beats, STYLES[i % 2], f's{i}') for i in range(14)]
 
 @pytest.fixture(scope='module')
 def data(rows, tmp_path_factory):
@@ -41,7 +41,7 @@ quiet = dict(log=lambda line: None)
 
 def test_row(rows):
     r = row2tensors(rows[0], STYLES); pose = choreograph(Beats.steady(120, 1.2), 'house', 0, seconds=1.2)
-    assert {k: tuple(v.shape) for k, v in r.items()} == dict(codes=(5, 60), grid=(60, 4), features=(60, 198), energy=(60,), style=(), have=(4,))
+    assert {k: tuple(v.shape) for k, v in r.items()} == dict(codes=(6, 60), grid=(60, 4), features=(60, 198), energy=(60,), style=(), have=(4,))
     assert np.allclose(r['energy'], motion_energy(clean(pose), 60), atol=.03) and r['have'].tolist() == [1, 1, 1, 1]
 
 def test_rows_that_lack_something(rows):
@@ -86,12 +86,12 @@ def test_prepare(rows):
 
 def test_valid_nll(rows):
     m = new_model('toy', dropout=.5).train(); a, b = valid_nll(m, rows[:6]), valid_nll(m, rows[:6], batch=4)
-    assert a.shape == (5,) and np.allclose(a, b, atol=1e-4) and m.training # the batch does not matter, and the model is left as it was
+    assert a.shape == (6,) and np.allclose(a, b, atol=1e-4) and m.training # the batch does not matter, and the model is left as it was
 
 def test_listening(rows):
-    codec = Codec.from_pretrained('nano'); codes = torch.tensor(np.stack([np.frombuffer(rows[0]['codes'], np.int16).reshape(5, -1)])).long()[...,:12]
+    codec = Codec.from_pretrained('nano'); codes = torch.tensor(np.stack([np.frombuffer(rows[0]['codes'], np.int16).reshape(6, -1)])).long()[...,:12]
     right = torch.nn.functional.one_hot(codes, 1024)*30.; assert perceptual_loss(codec, right, codes) < .02
-    y = torch.zeros(1, 5, 12, 1024, requires_grad=True); loss = perceptual_loss(codec, y, codes); loss.backward()
+    y = torch.zeros(1, 6, 12, 1024, requires_grad=True); loss = perceptual_loss(codec, y, codes); loss.backward()
     assert loss > .1 and torch.isfinite(y.grad).all() and y.grad.abs().max() > 0
     m = new_model('toy'); acc = tempo_check(m, codec, rows[:2]); assert len(acc) == 2 and all(0 <= x <= 1 for x in acc)
 
@@ -100,7 +100,7 @@ def test_mix_heard(rows):
     assert torch.equal(mix_heard(m, x, 0., r()), x['codes']) and .3 < (mix_heard(m, x, .5, r()) != x['codes']).float().mean() < .7
 
 def test_optimizer_saves_and_loads():
-    m = new_model('toy'); c = TrainConfig(); opt = new_optimizer(m, c); codes = torch.randint(1024, (2, 5, 20))
+    m = new_model('toy'); c = TrainConfig(); opt = new_optimizer(m, c); codes = torch.randint(1024, (2, 6, 20))
     assert isinstance(opt, MuonAdamW) and [g['muon'] for g in opt.param_groups] == [True, False, False]
     assert sum(len(g['params']) for g in opt.param_groups) == len([*m.parameters()]) and not any(g['muon'] for g in new_optimizer(m, TrainConfig(optimizer='adamw')).param_groups)
     m(codes)["loss"].backward(); opt.step(); again = new_optimizer(m, c); again.load_state_dict(opt.state_dict())
@@ -142,7 +142,7 @@ def test_interrupted_run_is_the_same_run(data, tmp_path):
     train(c, [Stop()], **quiet); train(c, **quiet)
     assert curve(c.out) == curve(whole) and len(curve(whole)) == 8 and len(lines) == 4
     a, b = (PoseToMusic.from_pretrained(o).state_dict() for o in (whole, c.out)); assert all(torch.equal(a[k], b[k]) for k in a)
-    r = report(whole); assert set(r['without']) == {'grid', 'motion', 'style', 'energy', 'all'} and r['clips'] + r['held_out'] == 14 and len(r['nll']) == 5
+    r = report(whole); assert set(r['without']) == {'grid', 'motion', 'style', 'energy', 'all'} and r['clips'] + r['held_out'] == 14 and len(r['nll']) == 6
     with pytest.raises(TrainError, match='seed 0, not 1'): train(config(data, c.out, seed=1), **quiet)
 
 def test_two_processes_are_one(data, tmp_path):
