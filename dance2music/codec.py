@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['HELD_OUT', 'perplexity', 'ResidualVQ', 'log_mel', 'mel_distance', 'loudness_distance', 'bass_distance', 'nano_config',
-           'wake', 'Grooves', 'GroovePool', 'CodecTraining', 'codec_loss', 'orthogonal', 'Muon', 'optimisers', 'cosine',
-           'save_tensors', 'music_files', 'Gradients', 'train_codec', 'export_codec', 'CodecError', 'Codec', 'snr']
+           'wake', 'Grooves', 'GroovePool', 'CodecTraining', 'codec_loss', 'orthogonal', 'muon_steps', 'Muon',
+           'optimisers', 'cosine', 'save_tensors', 'music_files', 'Gradients', 'train_codec', 'export_codec',
+           'CodecError', 'Codec', 'snr']
 
 # %% ../nbs/05_codec.ipynb #2f52a374
 import itertools, os, time, tempfile
@@ -240,24 +241,35 @@ def orthogonal(
     return x
 
 # %% ../nbs/05_codec.ipynb #1896ea0f
+def muon_steps(
+    ahead # Pairs of a weight and the matrix to go along
+): # Triples of the weight, its step with singular values about 1, and what makes that as large as AdamW's (without the 0.2)
+    "Muon's steps; matrices of one shape go through the polynomial together"
+    alike = {}
+    for p, a in ahead: alike.setdefault(a.shape, []).append((p, a))
+    for shape, ps in alike.items():
+        for (p, _), u in zip(ps, orthogonal(torch.stack([a for _, a in ps])).to(ps[0][0])): yield p, u.view_as(p), max(shape)**.5
+
 class Muon(torch.optim.Optimizer):
     "Muon for weights of two and more dimensions, which are laid flat; a step has the size of AdamW's (the 0.2 of Liu and others, 2025)"
     def __init__(self, params, lr=4e-3, momentum=.95): super().__init__(params, dict(lr=lr, momentum=momentum))
+    def ahead(self, g):
+        for p in (p for p in g['params'] if p.grad is not None):
+            m = self.state[p].setdefault('mean', torch.zeros_like(p)); m.lerp_(p.grad, 1-g['momentum'])
+            yield p, p.grad.lerp(m, g['momentum']).flatten(1) # Nesterov: a look ahead
     @torch.no_grad()
     def step(self):
         for g in self.param_groups:
-            alike = {} # weights of one shape go through the polynomial together
-            for p in (p for p in g['params'] if p.grad is not None):
-                m = self.state[p].setdefault('mean', torch.zeros_like(p)); m.lerp_(p.grad, 1-g['momentum'])
-                ahead = p.grad.lerp(m, g['momentum']).flatten(1) # Nesterov: a look ahead
-                alike.setdefault(ahead.shape, []).append((p, ahead))
-            for shape, ps in alike.items():
-                for (p, _), u in zip(ps, orthogonal(torch.stack([a for _, a in ps]))): p.add_(u.view_as(p), alpha=-.2*g['lr']*max(shape)**.5)
+            for p, u, size in muon_steps(self.ahead(g)): p.add_(u, alpha=-.2*g['lr']*size)
+
+def _trainable(model):
+    "What is trained of an `EncodecModel`: the quantiser has its own way"
+    return [p for p in (*model.encoder.parameters(), *model.decoder.parameters()) if p.requires_grad]
 
 def optimisers(model, c):
     "Muon for the convolutions' weights, AdamW for the rest: gains, biases and the LSTM"
     convs = {id(m.parametrizations.weight.original1) for m in model.modules() if isinstance(m, (nn.Conv1d, nn.ConvTranspose1d))}
-    params = [p for p in (*model.encoder.parameters(), *model.decoder.parameters()) if p.requires_grad]
+    params = _trainable(model)
     opts = Muon([p for p in params if id(p) in convs], c.lr), torch.optim.AdamW([p for p in params if id(p) not in convs], c.adam, (.8, .99))
     for o in opts: o.param_groups[0]['peak'] = o.param_groups[0]['lr']
     return opts
@@ -306,7 +318,7 @@ class Gradients:
     "Gradients of a batch, and the parts of its loss. On a GPU the work is recorded once for each number of codebooks, then replayed"
     def __init__(self, model, vq, c):
         self.model, self.vq, self.c, self.tapes = model, vq, c, {}
-        self.params = [p for p in (*model.encoder.parameters(), *model.decoder.parameters()) if p.requires_grad]
+        self.params = _trainable(model)
         self.pool = torch.cuda.graph_pool_handle() if vq.embed.is_cuda else None
         for m in model.modules(): # transformers keeps these sizes beside the weights, and a padding has to wait until the GPU tells it a number
             for k in {'stride', 'kernel_size', 'padding_total'} & {*m._buffers}: m._buffers[k] = m._buffers[k].cpu()
@@ -353,8 +365,9 @@ def train_codec(
     def keep():
         save_tensors(ckpt, _state(model, vq, opts), step=step, seconds=time.time()-begun)
         log(f'step {step}, {time.time()-begun:.0f} s, ' + ', '.join(f'{k} {v:.3f}' for k, v in (mean or {}).items()))
-    if step == 0 and not c.init: wake(model, pool.batch(c.batch, S).to(c.device))
-    if step == 0 and c.init: _begin_with(c.init, model, vq, lambda: _encodings(model, pool, c, S), c.batch*S//480)
+    if step == 0:
+        if c.init: _begin_with(c.init, model, vq, lambda: _encodings(model, pool, c, S), c.batch*S//480)
+        else: wake(model, pool.batch(c.batch, S).to(c.device))
     while (share := (time.time() - begun)/60/c.minutes if c.minutes else step/c.steps) < 1:
         if step == plain and not c.init: vq.start(_encodings(model, pool, c, S), c.batch*S//480)
         n = 0 if step < plain else int(rng.integers(1, len(vq.embed))) if rng.random() < c.dropout else None

@@ -803,6 +803,7 @@ def clip_sound(
     if off > .35: raise Rejected(f'the sound is off for {off*recipe.seconds:.1f} s of it')
     return _exact(wav, n)
 
+# %% ../nbs/06_dataset.ipynb #6a10c002
 def pulse(
     wav:np.ndarray, # `(S,)`
     sr:int
@@ -822,6 +823,7 @@ def bass_share(
     power, f = np.abs(np.fft.rfft(wav))**2, np.fft.rfftfreq(len(wav), 1/sr)
     return float(power[(f > 30) & (f < 90)].sum()/(power[f > 30].sum() + 1e-12))
 
+# %% ../nbs/06_dataset.ipynb #6a10c004
 def clip_beats(
     wav:np.ndarray, # `(S,)`
     sr:int

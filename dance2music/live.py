@@ -256,6 +256,7 @@ def _make(self:Stream):
     self.made += n; self.owed += n - len(out)//hop
     return soften(self._filter(out))
 
+# %% ../nbs/11_live.ipynb #8a10c002
 @patch
 def _filter(self:Stream, x):
     "Chapter 09's `breaks`, a piece at a time, when all stand still; and less of the top when only some of the floor moves"
@@ -268,6 +269,7 @@ def _filter(self:Stream, x):
     if len(x): self.behind = to
     return (1-wall)*(x-dull*top) + wall*WALL*low
 
+# %% ../nbs/11_live.ipynb #8a10c004
 @contextmanager
 def _one_thread():
     "The steps are so small that a second thread mostly waits, and on a busy machine for very long"
@@ -528,6 +530,7 @@ def live(
     return dict(seconds=round(stream.now, 2), bpm=last.get('bpm'), locked=last.get('locked', False), late=speaker.late if speaker else 0, dropped=stream.dropped,
                 rate=round(looks/max(stream.now, 1/24), 1), sound='loudspeaker' if speaker else 'file' if out else 'none', ended=ended)
 
+# %% ../nbs/11_live.ipynb #8a10c006
 @contextmanager
 def _recorder(out, sr):
     "A function that takes blocks of sound; the file `out` appears when all is in it"

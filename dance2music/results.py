@@ -429,6 +429,7 @@ def _nll(d2m, case):
     from dance2music.training import valid_nll
     return valid_nll(d2m.model, [pair2record(case.pose, case.codes, case.grid, case.style, case.name)])
 
+# %% ../nbs/10_results.ipynb #7a10c002
 def _remembered(path):
     "What was measured before; None where there is nothing, or a damaged file"
     try: m = json.loads(path.read_text(encoding='utf-8'))
@@ -440,6 +441,7 @@ def _remember(path, m):
     path.parent.mkdir(parents=True, exist_ok=True)
     _replace(path, json.dumps(dict(lists(m), legacy=[[l, k, *map(float, v)] for (l, k), v in m['legacy'].items()])).encode())
 
+# %% ../nbs/10_results.ipynb #7a10c004
 def measure(
     d2m:DanceToMusic, # The pipeline
     case:Case, # A dance
@@ -521,6 +523,7 @@ def _asked(d2m, model, data, n, seconds, seed):
     except (OSError, ValueError, KeyError, TypeError): c = {}
     return recorded_cases(data, n, d2m.codec, c.get('held_out', .04), c.get('seed', 0)), folder
 
+# %% ../nbs/10_results.ipynb #7a10c006
 @lru_cache(1)
 def _loaded(model, device): return DanceToMusic.from_pretrained(model, device)
 
@@ -545,6 +548,7 @@ def _all(d2m, cases, embedding, cache, mark, wishes, workers, progress):
             if callable(progress): progress('clips', len(ms)/n)
     return [ms[i] for i in range(n)]
 
+# %% ../nbs/10_results.ipynb #7a10c008
 def _check(model, data, n, seconds, seed, report, workers, wishes):
     "Refuse before the long work"
     if not isinstance(n, (int, np.integer)) or not 2 <= n <= 10000: raise ResultsError(f'n must be a whole number from 2 to 10000, not {n!r}')

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 from .pose import LEFT, RIGHT, Pose, PoseError, clean
 from .rhythm import RhythmError, audio2beats, beats2grid, tempo_error
 from .groove import STYLES
-from .codec import Codec, mel_distance, orthogonal
+from .codec import Codec, mel_distance, muon_steps
 from .dataset import held_out, load_records, read_records, record2arrays, split
 from .model import SIZES, TOLD, PoseToMusic, motion_energy, new_model, pose2features, sample
 
@@ -257,15 +257,13 @@ class MuonAdamW(torch.optim.AdamW):
         finally: self.param_groups = groups
 
     def turn(self, g, momentum=.95):
-        alike = {} # matrices of one shape go through the polynomial together
+        for p, u, size in muon_steps(self.ahead(g, momentum)): p.mul_(1 - g['lr']*g['weight_decay']).add_(u, alpha=-.2*g['lr']*size)
+
+    def ahead(self, g, momentum):
         for p in (p for p in g['params'] if p.grad is not None):
             s = self.state[p]; s.setdefault('step', torch.zeros(())); m = s.setdefault('mean', torch.zeros_like(p)) # AdamW expects a step
             m.lerp_(p.grad, 1-momentum)
-            ahead = p.grad.lerp(m, momentum).flatten(1).bfloat16() # Nesterov: a look ahead
-            alike.setdefault(ahead.shape, []).append((p, ahead))
-        for shape, ps in alike.items():
-            for (p, _), u in zip(ps, orthogonal(torch.stack([a for _, a in ps])).to(p)):
-                p.mul_(1 - g['lr']*g['weight_decay']).add_(u.view_as(p), alpha=-.2*g['lr']*max(shape)**.5)
+            yield p, p.grad.lerp(m, momentum).flatten(1).bfloat16() # Nesterov: a look ahead
 
 def new_optimizer(
     model:PoseToMusic, # Whose weights
