@@ -194,7 +194,7 @@ SIZES = { # script: (a short run, the full one)
     'codec': ('--n 20', '--n 50'),
     'build': ('--kills 2 --filter 50 --rows 200 --clips 6 --seconds 3', ''),
     'model': ('', ''),
-    'generate': ('--n 30 --parts speed,tempo,asked,long,seeds,street', '--n 200'),
+    'generate': ('--n 30 --parts speed,tempo,asked,long,seeds,street', '--n 600'),
     'live': ('--quick --parts chain,group,latency,lock,change,long,app', ''),
     'results': (None, '--full --cache runs/results'), # these two have no target of their own
     'ablation': (None, '')}

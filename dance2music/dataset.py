@@ -28,7 +28,7 @@ from fastcore.basics import patch
 from . import __version__
 from .media import MediaError, probe, video2audio, video2frames
 from .pose import Pose, PoseError, _cache, _landmarker, clean, frames2pose, quality
-from .rhythm import Beats, RhythmError, audio2beats
+from .rhythm import Beats, RhythmError, audio2beats, onset_strength
 from .groove import STYLES, groove, choreograph, detector_noise, random_beats
 from .codec import Codec
 
@@ -809,8 +809,7 @@ def pulse(
     sr:int
 )->float: # 0..1
     "How alike the onsets of a sound are to themselves, a quarter of a second to 1.2 s later"
-    import librosa
-    x = librosa.onset.onset_strength(y=wav, sr=sr, hop_length=round(sr/100))[10:]; n = len(x)   # 100 a second
+    x = onset_strength(wav, sr)[10:]; n = len(x)                                                  # 100 a second
     if n < 50 or x.std() < .15: return 0.                                                         # hiss, or a hum
     z = (x - x.mean())/x.std()
     return float(np.clip(max((z[k:]*z[:n-k]).mean() for k in range(25, min(120, n//2))), 0, 1))
@@ -1401,8 +1400,7 @@ def comb_beats(
     bpm:float # Known tempo
 )->Beats: # A steady grid
     "Beats of a known tempo: the phase that catches the most onsets"
-    import librosa
-    onset = librosa.onset.onset_strength(y=wav, sr=sr, hop_length=sr//100); t, period = np.arange(len(onset))/100, 60/bpm
+    onset = onset_strength(wav, sr); t, period = np.arange(len(onset))/100, 60/bpm
     phases = np.arange(0, period, .005)
     score = [np.interp(np.arange(p, len(wav)/sr, period), t, onset).mean() for p in phases]
     return Beats.steady(bpm, len(wav)/sr, max(0., phases[int(np.argmax(score))] - .017))

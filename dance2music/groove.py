@@ -355,9 +355,12 @@ def reverb(x, amount, room=0, sr=SR):
     "Add a small room, of which there are as many as numbers: `x (S,)` -> `(S,)`"
     return x + amount*signal.oaconvolve(x, _room(room, sr))[:len(x)]
 
-def true_peaks(x, times=4):
-    "The highest `|x|` near each sample of `x (S,)`, between the samples too: by oversampling"
-    up = np.abs(signal.resample_poly(x, times, 1)).reshape(-1, times).max(1)
+def true_peaks(x, times=4, piece=2**16, edge=32):
+    "The highest `|x|` near each sample of `x (S,)`, between the samples too: by oversampling, a piece at a time"
+    up = np.empty(len(x))
+    for i in range(0, len(x), piece):
+        a = max(i-edge, 0); y = signal.resample_poly(x[a:i+piece+edge], times, 1) # its filter reaches 10 samples to each side
+        up[i:i+piece] = np.abs(y).reshape(-1, times).max(1)[i-a:i-a+piece]
     return np.maximum(ndimage.maximum_filter1d(up, 3), np.abs(x))
 
 def limit(x, peak=.86, sr=SR):

@@ -27,7 +27,7 @@ from scipy.stats import norm
 from . import __version__
 from .media import asset, dub
 from .pose import Pose, PoseError, clean, draw_skeleton
-from .rhythm import Beats, LegacyScores, RhythmError, audio2beats, bcs_bhs, beat_align, beat_f, chance, legacy_onsets, legacy_summary, motion_beats, tempo_error
+from .rhythm import Beats, LegacyScores, RhythmError, audio2beats, bcs_bhs, beat_align, beat_f, chance, legacy_onsets, legacy_summary, motion_beats, onset_strength, tempo_error
 from .groove import STYLES, Music, groove
 from .dataset import half_time, make_pair, pair2record, read_records, record2arrays, split
 from .generate import DanceToMusic, check_wishes, onset_agreement, pick_style
@@ -412,8 +412,7 @@ SHOWN = ('ours', 'other', 'metronome', 'pulse', 'silence') # Sounds in the legac
 
 def _onset_curve(wav, sr):
     "Onset strength at 50 a second, 0..1"
-    import librosa
-    x = librosa.onset.onset_strength(y=np.asarray(wav, np.float32), sr=sr, hop_length=sr//50)
+    x = onset_strength(wav, sr, 50)
     return (x/(x.max()+1e-9)).round(2).tolist()
 
 def _legacy(wavs, case):

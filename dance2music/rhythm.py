@@ -6,8 +6,8 @@
 __all__ = ['TempoError', 'MULTIPLES', 'RATE', 'POINTS', 'TRACKER', 'BeatAlign', 'PhaseLock', 'LegacyScores', 'LegacySummary',
            'RhythmError', 'Tempo', 'Beats', 'beats2grid', 'tempo_error', 'kinematics', 'spectrum', 'comb', 'whiten',
            'pose2tempo', 'motion_beats', 'points2features', 'tracker_net', 'activations', 'comb_scores', 'tracker_loss',
-           'load_tracker', 'pose2activations', 'pose2beats', 'audio2beats', 'beat_f', 'beat_align', 'chance',
-           'phase_lock', 'legacy_onsets', 'bcs_bhs', 'legacy_summary']
+           'load_tracker', 'pose2activations', 'pose2beats', 'onset_strength', 'audio2beats', 'beat_f', 'beat_align',
+           'chance', 'phase_lock', 'legacy_onsets', 'bcs_bhs', 'legacy_summary']
 
 # %% ../nbs/03_rhythm.ipynb #6fb03bc5
 import json
@@ -632,15 +632,37 @@ def _slope(i, period):
     k = np.round((i-i[0])/period); d = k[:,None]-k[None]
     return np.median((i[:,None]-i[None])[d>0]/d[d>0])
 
+# %% ../nbs/03_rhythm.ipynb #3e0a51b2
+def onset_strength(
+    wav:np.ndarray, # Sound, `(S,)`
+    sr:int, # Samples a second
+    rate:float=100., # Values a second
+    piece:int=1000 # Values at a time: bounds the memory, changes nothing
+)->np.ndarray: # `(n,)` float32, from 0 up, value `i` at `i*hop/sr` s with `hop = round(sr/rate)`
+    "How strongly new sounds begin: `librosa.onset.onset_strength`, in pieces"
+    import librosa
+    hop, n = max(1, round(sr/rate)), 2048
+    x = np.pad(np.asarray(wav, np.float32), n//2); frames = 1+(len(x)-n)//hop
+    mel = [librosa.feature.melspectrogram(y=x[i*hop:(min(i+piece, frames)-1)*hop+n], sr=sr, n_fft=n, hop_length=hop, center=False) for i in range(0, frames, piece)]
+    return librosa.onset.onset_strength(S=librosa.power_to_db(np.concatenate(mel, 1)), sr=sr, hop_length=hop)
+
+def _tempogram(onset, sr, hop, piece=500):
+    "Mean of `librosa.feature.tempogram` over time, `(lags,1)`, in pieces"
+    import librosa
+    w = int(librosa.time_to_frames(8., sr=sr, hop_length=hop)); x = np.pad(onset, w//2, mode='linear_ramp', end_values=(0, 0))
+    starts = range(0, len(onset), piece)
+    total = sum(librosa.feature.tempogram(onset_envelope=x[i:min(i+piece, len(onset))+w-1], sr=sr, hop_length=hop, win_length=w, center=False).sum(1) for i in starts)
+    return (total/len(onset))[:,None]
+
 # %% ../nbs/03_rhythm.ipynb #74d7a155
 _LATE = .017
 
 def _librosa(wav, sr, prior):
     "Beat times, None for downbeats, confidence, and the tempo"
     import librosa
-    hop = max(1, round(sr/100))
-    onset = librosa.onset.onset_strength(y=wav, sr=sr, hop_length=hop)
-    told, i = librosa.beat.beat_track(onset_envelope=onset, sr=sr, hop_length=hop, start_bpm=prior, trim=False)
+    hop, onset = max(1, round(sr/100)), onset_strength(wav, sr)
+    told = librosa.feature.tempo(tg=_tempogram(onset, sr, hop), sr=sr, hop_length=hop, start_bpm=prior)
+    told, i = librosa.beat.beat_track(onset_envelope=onset, sr=sr, hop_length=hop, bpm=told, trim=False)
     if len(i)<3: raise RhythmError(f'{len(i)} beats found: the sound has no steady pulse')
     period, told = np.median(np.diff(i)), float(np.ravel(told)[0])
     bpm = 60*sr/hop/_slope(i[1:-1] if len(i)>6 else i, period)   # the first and the last beat are often dragged to the edges

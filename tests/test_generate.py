@@ -101,11 +101,14 @@ def test_bpm(d2m):
     assert d2m.generate(bouncer(), bpm=90).beats.bpm==90
     assert d2m.generate(bouncer(), bpm='auto').report['asked_bpm'] is None
 
-def test_candidates(d2m):
-    m = d2m.generate(bouncer(), n_candidates=3)
-    scores = m.report['scores']
-    assert len(scores)==3 and len(set(scores))==3
+def test_candidates(d2m, monkeypatch):
+    "Untrained weights never keep a beat: they write three times, and the best of all is kept"
+    m = d2m.generate(bouncer(), n_candidates=3); scores = m.report['scores']
+    assert len(scores)==len(set(scores))==9 and max(scores) < generate.ENOUGH
     assert max(scores)==pytest.approx(beat_agreement(m.wav, m.sr, m.beats), abs=1e-3) # judged as it is heard
+    assert len(d2m.generate(bouncer(), n_candidates=1).report['scores'])==1 # nothing to choose from: what comes is taken
+    monkeypatch.setattr(generate, 'ENOUGH', -np.inf) # the first draw is good enough
+    assert d2m.generate(bouncer(), n_candidates=3).report['scores']==scores[:3]
 
 def test_progress(d2m):
     told = []
