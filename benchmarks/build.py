@@ -288,7 +288,9 @@ def main(argv=None):
         if 'filter' in parts: strict(tmp, a.filter, a.seed)
         if 'stages' in parts: stages(tmp, max(2, a.clips//4), a.seconds, a.video)
         if 'speed' in parts: speed(tmp, a.clips, a.seconds, a.video)
-    if a.json: a.json.parent.mkdir(parents=True, exist_ok=True); a.json.write_text(json.dumps(RESULTS, indent=1))
+    if a.json:
+        old = json.loads(a.json.read_text(encoding='utf-8')) if a.json.exists() else {} # parts that are not measured stay as they are
+        a.json.parent.mkdir(parents=True, exist_ok=True); a.json.write_text(json.dumps(old | RESULTS, indent=1))
     return all(r.get('ok', True) for r in RESULTS.values())
 
 if __name__ == '__main__': sys.exit(not main())

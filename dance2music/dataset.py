@@ -28,7 +28,7 @@ from fastcore.basics import patch
 from . import __version__
 from .media import MediaError, probe, video2audio, video2frames
 from .pose import Pose, PoseError, _cache, _landmarker, clean, frames2pose, quality
-from .rhythm import Beats, RhythmError, audio2beats, onset_strength
+from .rhythm import Beats, RhythmError, audio2beats, one_thread, onset_strength
 from .groove import STYLES, groove, choreograph, detector_noise, random_beats
 from .codec import Codec
 
@@ -880,21 +880,13 @@ def _codec(name):
     try: return name if isinstance(name, Codec) else Codec.from_pretrained(name)
     except (ValueError, OSError) as e: raise SetupError(str(e)) from None
 
-@contextmanager
-def _one_thread():
-    "Sums in one thread come out the same, bit for bit, whatever else runs; and workers do not crowd each other"
-    import torch
-    n = torch.get_num_threads(); torch.set_num_threads(1)
-    try: yield
-    finally: torch.set_num_threads(n)
-
 def clip_codes(
     wav:np.ndarray, # `(S,)`
     recipe:Recipe
 )->np.ndarray: # `(K, N)`
     "The codes of a clip's stems"
     if recipe.stems != 'none': wav = sum(separate(wav, recipe.sr, recipe.stems, recipe.method).values())
-    with _one_thread(): return _codec(recipe.codec).encode(wav, recipe.sr)
+    return _codec(recipe.codec).encode(wav, recipe.sr)
 
 # %% ../nbs/06_dataset.ipynb #9324f261
 def clip2rows(
@@ -906,8 +898,10 @@ def clip2rows(
     **more # Columns to set: clip, url, start
 )->list: # One row a dancer
     "Make the records of a clip, or raise `Rejected`"
-    wav = clip_sound(path, at, recipe); beats = clip_beats(wav, recipe.sr)
-    poses = clip_poses(path, at, recipe); codes = clip_codes(wav, recipe)
+    from threadpoolctl import threadpool_limits
+    with threadpool_limits(1), one_thread(): # NumPy and PyTorch: sums come out the same, bit for bit, and workers do not crowd each other
+        wav = clip_sound(path, at, recipe); beats = clip_beats(wav, recipe.sr)
+        poses = clip_poses(path, at, recipe); codes = clip_codes(wav, recipe)
     return [pair2record(p, codes, beats, style, source, **dict(start=at, stems=recipe.stems, dancer=i, seen=float(p.seen.mean())) | more) for i, p in enumerate(poses)]
 
 # %% ../nbs/06_dataset.ipynb #37bfae21

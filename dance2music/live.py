@@ -13,7 +13,7 @@ from contextlib import contextmanager, nullcontext
 import numpy as np
 from fastcore.basics import patch
 from .pose import Pose
-from .rhythm import Beats, RhythmError, beats2grid, pose2beats
+from .rhythm import Beats, RhythmError, beats2grid, one_thread, pose2beats
 from .groove import STYLES
 from .generate import DanceToMusic, GenerateError
 
@@ -195,7 +195,7 @@ def push(self:Stream,
         if t-self.looked >= self.every/2-1e-6: since, self.looked = min(t-self.looked, self.every), t; self._watch(t, since)
         if t-self.asked >= self.every-1e-6:
             self.asked = t
-            with _one_thread(): self._listen(t)
+            with one_thread(): self._listen(t)
     return True
 
 # %% ../nbs/11_live.ipynb #a4c84dea
@@ -270,21 +270,13 @@ def _filter(self:Stream, x):
     return (1-wall)*(x-dull*top) + wall*WALL*low
 
 # %% ../nbs/11_live.ipynb #8a10c004
-@contextmanager
-def _one_thread():
-    "The steps are so small that a second thread mostly waits, and on a busy machine for very long"
-    import torch
-    n = torch.get_num_threads(); torch.set_num_threads(1)
-    try: yield
-    finally: torch.set_num_threads(n)
-
 @patch
 def pull(self:Stream,
     n:int # Samples
 )->np.ndarray: # `(n,)` float32, always
     "The next samples of the music"
     while len(self.ready) < n:
-        with self.lock, _one_thread(): new = self._make()
+        with self.lock, one_thread(): new = self._make() # a second thread mostly waits, and on a busy machine for very long
         self.ready = np.concatenate([self.ready, new])
     out, self.ready = self.ready[:n], self.ready[n:]
     return out

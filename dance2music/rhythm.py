@@ -6,12 +6,13 @@
 __all__ = ['TempoError', 'MULTIPLES', 'RATE', 'POINTS', 'TRACKER', 'BeatAlign', 'PhaseLock', 'LegacyScores', 'LegacySummary',
            'RhythmError', 'Tempo', 'Beats', 'beats2grid', 'tempo_error', 'kinematics', 'spectrum', 'comb', 'whiten',
            'pose2tempo', 'motion_beats', 'points2features', 'tracker_net', 'activations', 'comb_scores', 'tracker_loss',
-           'load_tracker', 'pose2activations', 'pose2beats', 'onset_strength', 'audio2beats', 'beat_f', 'beat_align',
-           'chance', 'phase_lock', 'legacy_onsets', 'bcs_bhs', 'legacy_summary']
+           'load_tracker', 'one_thread', 'pose2activations', 'pose2beats', 'onset_strength', 'audio2beats', 'beat_f',
+           'beat_align', 'chance', 'phase_lock', 'legacy_onsets', 'bcs_bhs', 'legacy_summary']
 
 # %% ../nbs/03_rhythm.ipynb #6fb03bc5
 import json
 from collections import namedtuple
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.util import find_spec
@@ -445,6 +446,17 @@ def load_tracker(
     "The learned tracker; it is read once and remembered"
     return _tracker(str(folder))
 
+# %% ../nbs/03_rhythm.ipynb #05995ee2
+@contextmanager
+def one_thread(
+    wanted=True # False: as many threads as before
+):
+    "PyTorch in one thread, then as before: the same sums bit for bit, however many cores there are"
+    import torch
+    n = torch.get_num_threads(); torch.set_num_threads(1 if wanted else n)
+    try: yield
+    finally: torch.set_num_threads(n)
+
 # %% ../nbs/03_rhythm.ipynb #05995eed
 _PIECE = 240 # Frames the tracker sees at once, 10 s
 
@@ -456,7 +468,7 @@ def pose2activations(
     import torch
     net = load_tracker(tracker); f = _pose2features(pose, net.config['causal'])
     T, n = f.shape[-1], min(f.shape[-1], _PIECE); starts = _starts(T, n)
-    with torch.inference_mode(): o = activations(net, torch.from_numpy(np.stack([f[...,i:i+n] for i in starts]))).numpy()
+    with one_thread(), torch.inference_mode(): o = activations(net, torch.from_numpy(np.stack([f[...,i:i+n] for i in starts]))).numpy()
     w = 1-.99*np.abs(np.linspace(-1, 1, n+2)[1:-1]); total, share = np.zeros((3,T)), np.zeros(T)
     for i,p in zip(starts, o): total[:,i:i+n] += w*p; share[i:i+n] += w
     return total/share

@@ -276,3 +276,12 @@ def test_street_dance_is_above_chance():
         z = np.load(f); x = z['xyz'].astype(np.float32); d = np.diff(z['beats']); bpm = 60/np.median(d[d<1.5*np.median(d)])
         hits += [[tempo_error(bpm, f(Pose(x[i:i+192], 24)).bpm).acc1 for f in (pose2tempo, pose2beats)] for i in range(0, len(x)-191, 192)]
     assert (np.mean(hits, 0)>[.5, .6]).all()   # 0.12 by chance
+
+def test_threads():
+    "A tracker's sums, and so the beats, do not depend on the number of cores; and it leaves that number as it was"
+    import torch
+    p, n = dancer(100, 12), torch.get_num_threads(); seen = []
+    try:
+        for k in (1, 2): torch.set_num_threads(k); seen.append(pose2activations(p)); assert torch.get_num_threads()==k
+    finally: torch.set_num_threads(n)
+    assert (seen[0]==seen[1]).all()
