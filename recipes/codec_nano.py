@@ -18,7 +18,12 @@ def arguments(argv=None):
         p.add_argument('--' + f.name.replace('_', '-'), help=f'default {f.default}', **how)
     p.add_argument('--install', action='store_true', help='copy config.json and model.safetensors to dance2music/assets/codec-nano')
     a = vars(p.parse_args(argv)); install = a.pop('install')
-    return CodecTraining(**a), install
+    try: c = CodecTraining(**a)
+    except ValueError as e: p.error(str(e))
+    if c.init and not (Path(c.init)/'config.json').is_file(): p.error(f'--init {c.init}: no config.json there; name the folder of a finished codec')
+    if c.device.split(':')[0] not in ('cpu', 'cuda', 'mps'): p.error(f"--device {c.device}: choose cpu, cuda or mps")
+    if Path(c.out).exists() and not Path(c.out).is_dir(): p.error(f'--out {c.out}: a file of that name is in the way; name a folder')
+    return c, install
 
 
 def install(folder, assets=None):

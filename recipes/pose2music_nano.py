@@ -12,7 +12,7 @@ import argparse, shutil
 from pathlib import Path
 from dance2music.dataset import synthesize
 from dance2music.model import PoseToMusic
-from dance2music.training import TrainConfig, train
+from dance2music.training import TrainConfig, TrainError, check_config, train
 
 SHIPPED = dict(bf16=True) # what differs from the defaults
 
@@ -25,8 +25,14 @@ def arguments(argv=None):
     for k, v in (vars(TrainConfig()) | SHIPPED).items():
         kind = (lambda s: s.lower() in ('true', 'yes', '1')) if isinstance(v, bool) else float if isinstance(v, list) else type(v)
         p.add_argument('--' + k.replace('_', '-'), default=v, type=kind, nargs='+' if isinstance(v, list) else None, help=f'default {v}')
-    a = vars(p.parse_args(argv))
-    return *(a.pop(k) for k in ('pairs', 'pair_workers', 'install')), TrainConfig(**a)
+    a = vars(p.parse_args(argv)); pairs, workers, install = (a.pop(k) for k in ('pairs', 'pair_workers', 'install')); c = TrainConfig(**a)
+    try: check_config(c)
+    except TrainError as e: p.error(str(e))
+    if pairs < 2: p.error(f'--pairs must be at least 2, one of them held out, not {pairs}')
+    if c.init and not (Path(c.init)/'config.json').is_file(): p.error(f'--init {c.init}: no config.json there; name the folder of a finished model')
+    for f in (c.out, c.data):
+        if Path(f).exists() and not Path(f).is_dir(): p.error(f'{f}: a file of that name is in the way; name a folder')
+    return pairs, workers, install, c
 
 
 def install(folder, assets=None):

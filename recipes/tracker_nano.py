@@ -354,8 +354,15 @@ def arguments(argv=None):
         if f.type is bool: p.add_argument('--'+f.name, action='store_true')
         else: p.add_argument('--'+f.name, type=f.type, default=f.default, help=f'default {f.default}')
     p.add_argument('--install', action='store_true', help='copy config.json and model.safetensors to dance2music/assets/tracker-nano')
-    a = vars(p.parse_args(argv)); wanted = a.pop('install')
-    return TrackerTraining(**a), wanted
+    a = vars(p.parse_args(argv)); wanted = a.pop('install'); c = TrackerTraining(**a)
+    for k in ('steps', 'batch', 'lr', 'pool', 'fresh', 'threads'):
+        if not getattr(c, k) > 0: p.error(f'--{k} must be above 0, not {getattr(c, k)}')
+    for k in ('puppets', 'freestyle', 'nothing'):
+        if not 0 <= getattr(c, k) <= 1: p.error(f'--{k} is a share, 0 to 1, not {getattr(c, k)}')
+    if not c.seconds >= 11: p.error(f'--seconds must be at least 11: clips of 10 s are cut from them; not {c.seconds:g}')
+    if c.device.split(':')[0] not in ('cpu', 'cuda', 'mps'): p.error(f"--device {c.device}: choose cpu, cuda or mps")
+    if Path(c.out).exists() and not Path(c.out).is_dir(): p.error(f'--out {c.out}: a file of that name is in the way; name a folder')
+    return c, wanted
 
 if __name__ == '__main__':
     c, wanted = arguments(); print(c, flush=True)

@@ -190,3 +190,11 @@ def test_data_that_does_not_fit(rows, data, tmp_path):
 def test_new_styles(rows, tmp_path):
     write_shard([r | dict(style='krump') for r in rows], tmp_path/'k'/'shard-00000.parquet')
     assert PoseToMusic.from_pretrained(train(config(tmp_path/'k', tmp_path/'x', steps=1), **quiet)).config.styles[-1] == 'krump'
+
+@pytest.mark.parametrize('recipe', ['codec_nano', 'pose2music_nano', 'tracker_nano'])
+@pytest.mark.parametrize('wrong', ['--steps=0', '--batch=0', '--device=tpu', '--out={file}', '--init={gone}'])
+def test_recipes_say_what_is_wrong(recipe, wrong, tmp_path, monkeypatch, capsys):
+    "Before hours of work begin, in one line, and nothing is written"
+    monkeypatch.syspath_prepend(str(Path(__file__).resolve().parents[1]/'recipes')); (tmp_path/'file').write_text('mine')
+    with pytest.raises(SystemExit) as e: __import__(recipe).arguments([wrong.format(file=tmp_path/'file', gone=tmp_path/'gone')])
+    assert e.value.code==2 and capsys.readouterr().err.splitlines()[-1].startswith(f'{Path(sys.argv[0]).name}: error: ') and [*tmp_path.iterdir()]==[tmp_path/'file']
