@@ -1,7 +1,7 @@
 """How well does the music fit, beside luck and ceiling?
 
     python benchmarks/results.py             60 dances, on all cores
-    python benchmarks/results.py --full      200 dances
+    python benchmarks/results.py --full      600 dances
     python benchmarks/results.py --cache D   keep what is generated and measured in the folder D; stopped, the same line goes on
     python benchmarks/results.py --report r.html
 
@@ -32,7 +32,7 @@ def main(argv=None):
     a = p.parse_args(argv); last = [0]
     def tell(_, share):
         if share-last[0] >= .1 or share == 1: last[0] = share; print(f'{share:.0%}', flush=True)
-    r = evaluate(a.model, a.data, a.n or (200 if a.full else 60), a.seconds, report=a.report, progress=tell, cache=a.cache, embedding=a.embedding, workers=a.workers)
+    r = evaluate(a.model, a.data, a.n or (600 if a.full else 60), a.seconds, report=a.report, progress=tell, cache=a.cache, embedding=a.embedding, workers=a.workers)
     print(f"\n{r['data']}, n = {r['n']}, {r['seconds']:g} s each\n\n{results_table(r)}\n\nLegacy, for comparison only\n{legacy_table(r)}\n\nThe worst\n{worst_table(r)}\n")
     verdicts(r); a.json.parent.mkdir(parents=True, exist_ok=True); tmp = a.json.with_name(f'.{a.json.name}.part')
     tmp.write_text(json.dumps(r, indent=1)+'\n', encoding='utf-8'); os.replace(tmp, a.json)

@@ -53,7 +53,7 @@ def generate_command(
     seed:Annotated[int, typer.Option(help='Another number, another piece.')]=0,
     temperature:Annotated[float, typer.Option(help='Below 1 safer, above 1 wilder.')]=1.,
     guidance:Annotated[float, typer.Option(help='How strictly to follow the dance.')]=1.5,
-    candidates:Annotated[int, typer.Option(help='Make so many, keep the one whose notes fit the beat best.')]=4,
+    candidates:Annotated[int, typer.Option(help='Make so many at a time, keep the one whose notes fit the beat best.')]=4,
     energy:Annotated[str, typer.Option(help="How much goes on, 0 to 1, or 'auto': as the dancer moves.")]='auto',
     dancers:Annotated[int, typer.Option(help='How many people to look for; the beat is that of the group.')]=1,
     wav:Annotated[Path|None, typer.Option(help='Keep the sound in this .wav file, too.')]=None,

@@ -315,7 +315,8 @@ def write_music(self:DanceToMusic, poses, beats, style, seconds, wishes, stages,
     if wishes['energy'] is None and energy.max() <= LOW: energy = None # somebody who never moves is no break
     best, scores = None, []
     for i in range(ROUNDS if wishes['n_candidates'] > 1 else 1):
-        codes = self.write_codes(poses, beats, style, seconds, wishes | dict(seed=(wishes['seed']+i*SKIP) % 2**63), progress); stages.lap('codes')
+        tell = (lambda stage, share: progress(f'{stage}, draw {i+1} of {ROUNDS}' if i else stage, share)) if progress else None
+        codes = self.write_codes(poses, beats, style, seconds, wishes | dict(seed=(wishes['seed']+i*SKIP) % 2**63), tell); stages.lap('codes')
         wav, code, told = self.pick(codes, beats, seconds, energy); stages.lap('sound')
         if best is None or max(told) > max(scores): best = wav, code
         scores += told

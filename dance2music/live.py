@@ -699,8 +699,7 @@ def page(
 def _handler(studio, gr):
     import logging
     def handle(video, style, bpm, energy, dancers, seed, temperature, progress=gr.Progress()):
-        names = dict(pose='finding the dancer', codes='writing the music')
-        tell = lambda stage, share=0.: progress(.6*share if stage=='pose' else .6+.35*share, desc=names.get(stage, stage))
+        tell = lambda stage, share=0.: progress(.6*share if stage=='pose' else .6+.35*share, desc=stage.replace('pose', 'finding the dancer').replace('codes', 'writing the music'))
         try: r = studio.make(video, _number_or_auto(bpm), style, _number_or_auto(energy), seed or 0, temperature, dancers, tell)
         except ValueError as e: raise gr.Error(str(e).replace(str(video), 'your video').replace('\n', ' '), print_exception=False, duration=None) from None
         except Exception:

@@ -113,7 +113,7 @@ def test_candidates(d2m, monkeypatch):
 def test_progress(d2m):
     told = []
     d2m.generate(bouncer(), progress=lambda *a: told.append(a))
-    assert told[-1]==('codes', 1.) and all(0<=b<=1 for _, b in told)
+    assert [*dict.fromkeys(s for s, b in told if b==1)]==['codes', 'codes, draw 2 of 3', 'codes, draw 3 of 3'] and all(0<=b<=1 for _, b in told)
 
 @pytest.mark.parametrize('style', STYLES)
 def test_every_style(style):
