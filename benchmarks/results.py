@@ -5,7 +5,8 @@
     python benchmarks/results.py --cache D   keep what is generated and measured in the folder D; stopped, the same line goes on
     python benchmarks/results.py --report r.html
 
-Choreography of unseen seeds with a detector's noise; the listener is librosa, which knows nothing of the dance. The numbers are kept
+Choreography of unseen seeds, with freezes, quiet bars and a detector's noise (benchmarks/generate.py has it without freezes, which is
+easier); the listener is librosa, which knows nothing of the dance. The numbers are kept
 in benchmarks/results/results.json (--json), which chapter 10 shows and the tests compare with the documents."""
 import argparse, json, os
 from pathlib import Path
