@@ -67,16 +67,16 @@ def single(d2m, n):
 
 
 def asked(d2m, seeds=4):
-    "Asked for a tempo: what librosa hears, by the spacing of its beats"
+    "Asked for a tempo: what librosa hears, by the spacing of its beats; the first and the last are often dragged to the edges, and are left out"
     worst = 0
     for bpm in (87, 104, 128, 174):
         rel = []
         for s in range(seeds):
             pose = choreograph(Beats.steady(104, 10), 'funk', seed=s); out = d2m.generate(pose, bpm=bpm, seed=s, seconds=10.)
-            b = heard(out.wav, out.sr); slope = 60/np.polyfit(np.arange(len(b)), b.times, 1)[0] if b and len(b) > 3 else np.nan
+            b = heard(out.wav, out.sr); slope = 60/np.polyfit(np.arange(len(b)-2), b.times[1:-1], 1)[0] if b and len(b) > 5 else np.nan
             rel.append(min(abs(slope/bpm/k-1) for k in (1/3, .5, 2/3, 1, 1.5, 2)))
-        print(f'asked for {bpm} BPM: off by {np.round(np.array(rel)*100, 2)} % (octave allowed)'); worst = max(worst, np.median(rel))
-    verdict('asked for a tempo, median error of the worst, %', 100*worst, 1, '<=', f'{seeds} seeds each')
+        print(f'asked for {bpm} BPM: off by {np.round(np.array(rel)*100, 2)} % (octave allowed)'); worst = max(worst, np.nan_to_num(rel, nan=1.).max())
+    verdict('asked for a tempo, error of the worst piece, %', 100*worst, 1, '<=', f'{seeds} seeds each')
 
 
 def long(d2m, seconds=60.):
