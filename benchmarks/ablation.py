@@ -1,4 +1,4 @@
-"""What each cure brings: python benchmarks/ablation.py [--minutes 1] [--pairs 160] [--rows all] [--json FILE]
+"""What each cure brings: python benchmarks/ablation.py [--minutes 3] [--pairs 480] [--rows all] [--json FILE]
 
 One small model a row, the same time to train for each (processor time, one thread), the same pairs of dance and music, and the
 same clips held out. From the textbook transformer at the top each row changes one thing and keeps what the rows before it changed;
@@ -141,8 +141,8 @@ def save(path, x):
 
 def main(argv=None):
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('--minutes', type=float, default=1., help='processor time a row to train'); p.add_argument('--pairs', type=int, default=160)
-    p.add_argument('--music', type=int, default=320, help='clips of music without dancers'); p.add_argument('--held', type=int, default=24)
+    p.add_argument('--minutes', type=float, default=3., help='processor time a row to train'); p.add_argument('--pairs', type=int, default=480)
+    p.add_argument('--music', type=int, default=640, help='clips of music without dancers'); p.add_argument('--held', type=int, default=48)
     p.add_argument('--seconds', type=float, default=5.); p.add_argument('--data', default='runs/ablation'); p.add_argument('--codec', default='nano')
     p.add_argument('--rows', default='all', help='numbers such as 0,5,9'); p.add_argument('--json', type=Path, default=RESULTS)
     a = p.parse_args(argv); torch.set_num_threads(1); codec = Codec.from_pretrained(a.codec)
