@@ -191,10 +191,10 @@ SIZES = { # script: (a short run, the full one)
     'rhythm': ('--quick made street ballroom video speed', ''),
     'pose': ('--n 24 --cm 2', ''),
     'groove': ('--seeds 4 --render runs/bench/render', '--render runs/bench/render'),
-    'codec': ('--n 20', '--n 50'),
-    'build': ('--kills 2 --filter 50 --rows 200 --clips 6 --seconds 3', ''),
+    'codec': ('--n 50', '--n 50'),
+    'build': ('--kills 2 --filter 50 --rows 200 --clips 12', ''),
     'model': ('', ''),
-    'generate': ('--n 30 --parts speed,tempo,asked,long,seeds,street', '--n 600'),
+    'generate': ('--n 100 --parts speed,tempo,asked,long,seeds,street', '--n 600'),
     'live': ('--quick --parts chain,group,latency,lock,change,long,app', ''),
     'results': (None, '--full --cache runs/results'), # these two have no target of their own
     'ablation': (None, '')}
