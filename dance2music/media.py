@@ -198,7 +198,7 @@ def _frames(path, fps, start, end, max_side):
     if old is None: seconds = probe(path).seconds; raise MediaError(f"{path}: nothing to show after {start} s, the video has {seconds:.2f} s")
 
 def _rgb(frame, size, turn):
-    img = frame.to_ndarray(format='rgb24', width=size[0], height=size[1])
+    img = frame.to_ndarray(format='rgb24', width=size[0], height=size[1], threads=1) # the default starts threads for every picture
     return np.ascontiguousarray(_upright(img, turn))
 
 # %% ../nbs/01_media.ipynb #507bd217
