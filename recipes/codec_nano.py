@@ -2,7 +2,7 @@
 
     python recipes/codec_nano.py --out runs/codec-nano
     python recipes/codec_nano.py --out runs/codec-nano            # stopped? the same line goes on from the last checkpoint
-    python recipes/codec_nano.py --out runs/codec-nano --device cuda --minutes 7.4 --batch 64 --plain 300 --pool 2400 --renew 1 --workers 5 --wave 4 --music FOLDER   # the run that ships, on one H200; FOLDER: the tracks that the model card names
+    python recipes/codec_nano.py --out runs/codec-nano --device cuda --minutes 7.7 --batch 64 --plain 300 --pool 1600 --renew .5 --workers 6 --wave 4 --dropout .15 --music FOLDER   # the run that ships, on one H200, before its decoder went on alone (model card); FOLDER: the tracks that the model card names
     python recipes/codec_nano.py --out runs/codec-nano --install  # put the finished codec into the package
 """
 import argparse, shutil

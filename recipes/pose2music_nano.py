@@ -3,10 +3,9 @@
     python recipes/pose2music_nano.py                 # on a processor
     python recipes/pose2music_nano.py --install       # put the finished model into the package
 
-The run that ships, on a GPU, in two parts:
+The run that ships, on a GPU:
 
-    python recipes/pose2music_nano.py --pairs 24000 --pair-workers 16 --workers 12 --batch 64 --steps 2172 --held-out 0.02 --eval-every 217 --tempo-clips 0 --out runs/first
-    python recipes/pose2music_nano.py --pairs 24000 --workers 12 --batch 64 --steps 1150 --held-out 0.02 --eval-every 575 --tempo-clips 0 --lr 2e-3 --adam 5e-4 --warmup 50 --seed 1 --init runs/first
+    python recipes/pose2music_nano.py --pairs 20000 --pair-workers 16 --workers 12 --batch 64 --steps 3802 --held-out 0.015 --eval-every 380 --patience 0 --tempo-clips 0
 """
 import argparse, shutil
 from pathlib import Path
