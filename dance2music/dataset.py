@@ -622,22 +622,11 @@ def fetch(
         except (OSError, ValueError) as e: raise FetchError(f'the file cannot be read as a video ({getattr(e, "strerror", None) or e})') from None
 
 # %% ../nbs/06_dataset.ipynb #58cb91fd
-def _medians(x, n=31):
-    "Medians of `n` neighbours along the last axis, row by row: for a single row SciPy has an algorithm that is many times faster than its one for planes"
-    from scipy.ndimage import median_filter
-    return np.stack([median_filter(row, n) for row in np.ascontiguousarray(x)])
-
-def _held_hits(spec):
-    "`librosa.decompose.hpss`, bit for bit, in a fraction of its time"
-    import librosa
-    size, turn = librosa.magphase(spec); along, across = _medians(size), _medians(size.T).T
-    return [size*librosa.util.softmask(a, b, power=2, split_zeros=True)*turn for a, b in ((along, across), (across, along))]
-
 def _hpss(wav, sr, cut=200.):
     "Drums, bass and the rest, by the shapes in the spectrogram; they add up to `wav`"
     import librosa
     spec = librosa.stft(wav, n_fft=2048)                              # (1025, frames)
-    held, hits = _held_hits(spec)
+    held, hits = librosa.decompose.hpss(spec)
     low = 1/(1 + (librosa.fft_frequencies(sr=sr, n_fft=2048)/cut)**8)[:,None]
     drums, bass = (librosa.istft(s, n_fft=2048, length=len(wav)) for s in (hits, held*low))
     return dict(drums=drums, bass=bass, other=wav - drums - bass)
