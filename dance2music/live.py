@@ -403,7 +403,7 @@ def camera_frames(
     with c:
         t0 = time.monotonic()
         try:
-            for frame in c.decode(video=0): yield time.monotonic()-t0, frame.to_ndarray(format='rgb24')
+            for frame in c.decode(video=0): yield time.monotonic()-t0, frame.to_ndarray(format='rgb24', threads=1)
         except (OSError, av.FFmpegError): return
 
 def file_frames(
