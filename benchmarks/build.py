@@ -4,7 +4,7 @@
 
 The videos are the shipped dancer at 30 frames a second in 1280x720, each with another groove; `--video FILE` takes a film of yours
 instead. `speed` and `stages` want a quiet machine; the other parts do not care. Nothing is fetched from a network."""
-import argparse, csv, json, multiprocessing, os, random, shutil, signal, sys, tempfile, threading, time
+import argparse, csv, json, os, random, shutil, signal, sys, tempfile, threading, time
 from itertools import count
 from pathlib import Path
 import numpy as np
@@ -78,21 +78,6 @@ def timed(f):
     t = time.perf_counter(); r = f()
     return time.perf_counter() - t, r
 
-def at_once(files, seconds, barrier, out):
-    "One plain loop in a process of its own, which waits for the other one to be ready"
-    from dance2music.codec import Codec
-    codec = Codec.from_pretrained('nano'); plain(files[:1], min(seconds, 2.), codec); barrier.wait()
-    out.put(timed(lambda: plain(files, seconds, codec))[0]/len(files))
-
-def two_plain(files, seconds):
-    "Seconds a clip when two plain loops run at once, each a process by itself: what two workers can hope for on this machine"
-    c = multiprocessing.get_context('spawn'); barrier, out = c.Barrier(2), c.Queue()
-    ps = [c.Process(target=at_once, args=(files[i::2], seconds, barrier, out)) for i in (0, 1)]
-    for p in ps: p.start()
-    took = [out.get(timeout=600) for _ in ps]
-    for p in ps: p.join()
-    return 1/sum(1/t for t in took) # their rates add up
-
 def build_rate(links, out, seconds, workers, n):
     "Seconds a clip once all workers run (from the first finished clip of a worker to the last), seconds a clip with their start, GB"
     at = []
@@ -107,14 +92,14 @@ def speed(tmp, n, seconds, video):
     plain(files[:1], min(seconds, 2.), codec)                                  # warm up
     rounds, held = [], []
     for i in (0, 1): # others may use the machine: of each rate the better of two counts
-        slow = timed(lambda: plain(files[i::2], seconds, codec))[0]/len(files[i::2]); pair = two_plain(files[i::2], seconds)
+        slow = timed(lambda: plain(files[i::2], seconds, codec))[0]/len(files[i::2])
         one, one_all, _ = build_rate(links, tmp/f'set1-{i}', seconds, 1, n); two, two_all, gb = build_rate(links, tmp/f'set2-{i}', seconds, 2, n)
-        rounds.append((slow, pair, one, two, one_all, two_all)); held.append(gb)
-        print(f'plain loop: {60/slow:.1f} clips a minute, {60/pair:.1f} by two at once; n = {n} clips of {seconds:g} s', flush=True)
-    slow, pair, one, two, one_all, two_all = map(min, zip(*rounds))
-    RESULTS['clips a minute'] = dict(plain=60/slow, two_plain=60/pair, one_worker=60/one, two_workers=60/two, one_with_start=60/one_all, two_with_start=60/two_all, n=n, seconds=seconds, cores=os.cpu_count())
+        rounds.append((slow, one, two, one_all, two_all)); held.append(gb)
+        print(f'plain loop: {60/slow:.1f} clips a minute; n = {n} clips of {seconds:g} s', flush=True)
+    slow, one, two, one_all, two_all = map(min, zip(*rounds))
+    RESULTS['clips a minute'] = dict(plain=60/slow, one_worker=60/one, two_workers=60/two, one_with_start=60/one_all, two_with_start=60/two_all, n=n, seconds=seconds, cores=os.cpu_count())
     verdict('clips a minute over the plain loop', slow/two, 2.5, note=f'two workers, once running; {slow/two_all:.2f} with the start for {n} clips; one worker {slow/one:.2f}')
-    verdict('two workers over one', one/two, 1.7, note=f'two plain loops at once over one: {slow/pair:.2f}')
+    verdict('two workers over one', one/two, 1.7)
     verdict('memory of a worker, GB', max(held), 1.2, '<=')
 
 def stages(tmp, n, seconds, video):
