@@ -3,6 +3,7 @@ import http.client, json, math, os, shutil, socket, sys, time, types, zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import numpy as np, pytest, torch
+from av import VideoFrame
 import dance2music.live as live_module
 from dance2music.codec import Codec
 from dance2music.generate import DanceToMusic, GenerateError
@@ -215,12 +216,12 @@ def test_newest():
     assert next(newest(slow(10**9)))>=0 # the reader ends with its reader
 
 class FakeCamera:
-    "As PyAV's container: so many pictures of the clip, then what `end` does"
+    "As PyAV's container: so many of its own frames, then what `end` does"
     def __init__(self, frames, end): self.frames, self.end, self.closed = frames, end, False
     def __enter__(self): return self
     def __exit__(self, *a): self.closed = True
     def decode(self, video):
-        for f in self.frames: time.sleep(.03); yield types.SimpleNamespace(to_ndarray=lambda format, f=f: f)
+        for f in self.frames: time.sleep(.03); yield VideoFrame.from_ndarray(f, format='rgb24')
         self.end()
 
 def unplug(): raise OSError(19, 'No such device')
