@@ -405,7 +405,7 @@ PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewp
 <title>Sync report</title><style>:root{{color-scheme:light dark}}body{{font:16px/1.5 system-ui;max-width:960px;margin:2rem auto;padding:0 1rem}}
 img{{width:100%;background:#fff}}td,th{{padding:.2rem 1.5rem .2rem 0;text-align:left}}</style>
 <h1>Sync report</h1><img src="data:image/png;base64,{picture}" alt="Motion energy, beat grid and onsets over time">
-<table>{rows}</table><p>beat_f: share of beats heard in the music that meet the dance's grid within 70 ms;
+<table>{rows}</table><p>beat_f: how well the beats heard in the music and those of the dance's grid meet within 70 ms (F-measure, 1 at most);
 beat_f_chance: the same for a metronome of the right tempo that starts anywhere. The listener is librosa.</p></html>"""
 
 def sync_report(

@@ -658,7 +658,7 @@ def _pictures(self:Studio, music, video, pose, out):
 
 def _words(music, n):
     told = [f"**{music.style}** at **{music.beats.bpm:.1f} BPM**, confidence {music.beats.confidence:.0%}, seed {music.report['seed']}"]
-    if 'beat_f' in n: told.append(f"beats heard in the music that meet the dance's: {n['beat_f']:.2f} (a metronome with random phase: {n['beat_f_chance']:.2f})")
+    if 'beat_f' in n: told.append(f"agreement of the beats heard in the music with the dance's (F-measure): {n['beat_f']:.2f} (a metronome with random phase: {n['beat_f_chance']:.2f})")
     return '\n\n'.join([*told, *(f'⚠ {w}' for w in music.report['warnings'])])
 
 # %% ../nbs/11_live.ipynb #1f2b348b

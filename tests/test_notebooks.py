@@ -159,6 +159,9 @@ def test_map():
     row = lambda text: dict(re.findall(r'^\| \[(\d\d \w+)\]\([^)]*\) \| ([^|]+) \|', text, re.M))
     tour, readme = row(source(cells(NBS[0], 'markdown')[-1])), row((ROOT/'README.md').read_text(encoding='utf-8'))
     assert [*readme]==[f'{p.stem[:2]} {title(p)}' for p in NBS] and tour=={k: v for k, v in readme.items() if k[:2]!='00'}
+    needs = re.findall(r'^\| \[(\d\d) .*\| (\d+) s \| ([^|]*) \|$', (ROOT/'README.md').read_text(encoding='utf-8'), re.M)
+    said = [(p.stem[:2], *re.search(r'Runs on a CPU in about (\d+) s\. You need (?:no other chapter|chapters? (.*?))\.\n', '\n'.join(map(source, cells(p, 'markdown')))).groups('')) for p in NBS]
+    assert needs==said
 
 def test_glossary():
     "Its links lead somewhere, and no word stands twice"
