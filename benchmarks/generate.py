@@ -57,7 +57,7 @@ def tempo(d2m, n, seconds=5., first=10**6, candidates=4, pairs=False, judge=True
     m, lo, hi, _ = bootstrap(f); print(f'beat F against its grid {m:.3f} [{lo:.3f}, {hi:.3f}], ceiling {np.mean(fc):.3f}, of another clip {np.mean(fx):.3f}, chance {np.mean(ch):.3f}')
     if not judge: return
     verdict('tempo of the music, Acc1', a[0], .93, note=f'tracker {t[0]:.3f}, ceiling {c[0]:.3f}, chance {r[0]:.3f}, n = {n}')
-    verdict('tempo of the music, octave allowed', a[1], .97, note=f'tracker {t[1]:.3f}, ceiling {c[1]:.3f}, chance {r[1]:.3f}')
+    verdict('tempo of the music, octave allowed', a[1], .97, note=f'tracker {t[1]:.3f}, ceiling {c[1]:.3f}, chance {r[1]:.3f}, n = {n}')
     verdict('beat F against the grid given', m, .85, note=f'ceiling {np.mean(fc):.3f}, chance {np.mean(ch):.3f}')
     verdict('beat F against another clip, minus chance', abs(np.mean(fx)-np.mean(ch)), .08, '<=')
 

@@ -316,12 +316,13 @@ def targets():
 
 def test_targets(targets, tmp_path):
     "Both forms of results, the worst of several, what is missing, chance as a target"
-    (tmp_path/'rhythm.json').write_text(json.dumps(dict(figures=[dict(what='street, 5 s: Acc1, x (pose2beats)', value=.7, n=9, chance=.1), dict(what='street, 10 s: beat F, pose2beats', value=.6, n=9, chance=.2, target=.4),
+    (tmp_path/'rhythm.json').write_text(json.dumps(dict(figures=[dict(what='street, 5 s: Acc1, x (pose2beats)', value=2/3, n=9, chance=.1), dict(what='street, 10 s: beat F, pose2beats', value=.6, n=9, chance=.2, target=.4),
         dict(what='video a: tempo error', value=.001, n=1), dict(what='video b: tempo error', value=.02, n=1)])))
     (tmp_path/'build.json').write_text(json.dumps({'filter: recall': dict(value=.95, target=.95, ok=True)}))
     rows = {r.what: r for r in targets.rows(tmp_path)}; get = lambda s: next(r for w, r in rows.items() if w.startswith(s))
-    assert get('tempo within 4 %, street dance, 5 s')[2:] == (.7, '>= 0.65', 'pass', 9, .1) and get('beat F at 70 ms, street').wanted == '>= 0.40'
+    assert get('tempo within 4 %, street dance, 5 s')[2:7] == (2/3, '>= 0.65', 'pass', 9, .1) and get('beat F at 70 ms, street').wanted == '>= 0.40'
     assert (get('tempo error').value, get('tempo error').verdict, get('tempo error').n) == (.02, 'FAIL', 2) and get('quality filter, recall').verdict == 'pass'
+    assert get('tempo within 4 %, street dance, 5 s').interval == pytest.approx((.354, .879), abs=.001) and '0.67 [0.35, 0.88]' in targets.page(tmp_path) and get('beat F at 70 ms, street').interval is None # Wilson's, by hand
     assert get('SNR').verdict == 'not measured' and len(rows) == sum(map(len, targets.GOALS.values()))
     assert 'not measured' in targets.text(tmp_path) and targets.page(tmp_path).count('\n## ') == len(targets.GOALS)
 
