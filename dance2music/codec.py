@@ -181,7 +181,7 @@ class GroovePool:
 # %% ../nbs/05_codec.ipynb #371b3a31
 @dataclass
 class CodecTraining:
-    "What `train_codec` needs to know; the defaults are the recipe of the shipped codec"
+    "What `train_codec` needs to know; the defaults are a run for a processor"
     out:str='runs/codec-nano' # Folder for checkpoints and the finished codec
     init:str='' # Folder of a finished codec to begin with; empty: random weights
     decoder:bool=False # Train the decoder alone, so that codes keep their meaning; needs `init`

@@ -152,7 +152,7 @@ class TrainError(ValueError): "A setting or a data set that cannot be trained wi
 
 @dataclass
 class TrainConfig:
-    "What `train` needs to know; the defaults are the recipe of the shipped model"
+    "What `train` needs to know; the defaults are a run for a processor"
     data:str='runs/pairs' # Folder with records
     out:str='runs/pose2music-nano' # Folder for checkpoints and the finished model
     codec:str='nano' # Codec that made the records' codes
